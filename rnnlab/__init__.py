@@ -1,0 +1,47 @@
+"""Train recurrent networks from scratch, and look inside while they train.
+
+`import rnnlab as rl` gives the NumPy half. `rnnlab.torch_twin`, `rnnlab.plots` and `rnnlab.widgets` are imported by
+name, so that torch, Matplotlib and ipywidgets are loaded only where they are used.
+"""
+
+from rnnlab.bptt import Workspace, backprop, unroll
+from rnnlab.cells import RNNCell
+from rnnlab.clipping import ClipNorm, ClipValue, global_norm
+from rnnlab.diagnostics import gradient_flow, jacobian_products, jacobian_singular_values
+from rnnlab.initializers import orthogonal, scale_to_spectral_radius, spectral_norm, spectral_radius
+from rnnlab.losses import accuracy, cross_entropy, squared_error
+from rnnlab.models import Model
+from rnnlab.optimizers import SGD
+from rnnlab.tasks import Adding, Batch, Copy, TemporalOrder
+from rnnlab.training import History, evaluate, train
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "SGD",
+    "Adding",
+    "Batch",
+    "ClipNorm",
+    "ClipValue",
+    "Copy",
+    "History",
+    "Model",
+    "RNNCell",
+    "TemporalOrder",
+    "Workspace",
+    "accuracy",
+    "backprop",
+    "cross_entropy",
+    "evaluate",
+    "global_norm",
+    "gradient_flow",
+    "jacobian_products",
+    "jacobian_singular_values",
+    "orthogonal",
+    "scale_to_spectral_radius",
+    "spectral_norm",
+    "spectral_radius",
+    "squared_error",
+    "train",
+    "unroll",
+]

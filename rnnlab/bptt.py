@@ -1,0 +1,116 @@
+"""Backpropagation through time: unroll a cell over a sequence, walk back along it, truncate if asked.
+
+Two derivatives of the loss L with respect to a state h_t must be kept apart:
+
+- the IMMEDIATE derivative holds all later states fixed: the path h_t -> output_t -> L only. It goes into `backprop`;
+- the TOTAL derivative lets the later states follow: dL/dh_t = immediate_t + (dh_{t+1}/dh_t)^T dL/dh_{t+1}.
+  It comes out, for every t.
+"""
+
+import numpy as np
+
+from rnnlab.checks import positive_integer, shaped
+
+TIME_MAJOR = "rnnlab is time-major (T, B, D), see the notation page"
+
+
+class Workspace:
+    """Keep the arrays of the last call, so that the next call of the same size reuses them.
+
+    Pass one to `unroll` (and so to `backprop`) inside a training loop. Everything those calls return then lives in the
+    workspace and is overwritten by the next call: copy what you want to keep.
+    """
+
+    def __init__(self):
+        self._tapes = {}
+
+    def tape(self, cell, T, B, dtype):
+        """Return the tape for this cell and size, making it on first use."""
+        key = (id(cell), T, B, np.dtype(dtype))
+        if key not in self._tapes or self._tapes[key].cell is not cell:
+            self._tapes[key] = cell.tape(T, B, dtype)
+        return self._tapes[key]
+
+
+def unroll(cell, params, x, state=None, work=None):
+    """Run a cell over a batch of sequences and record it.
+
+    Args:
+        cell: an `RNNCell`.
+        params: the cell's parameters (other names are ignored), all of x's dtype.
+        x: (T, B, D), inputs, time first; T and B at least 1.
+        state: (B, H), h_0; zeros if None.
+        work: a `Workspace` to reuse, or None for fresh arrays.
+
+    Returns:
+        h (T, B, H) states after each step; the final state (B, H); the tape that `backprop` walks back.
+
+    Raises:
+        TypeError: an array is not float32/float64, or dtypes are mixed.
+        ValueError: wrong rank or size, an empty sequence or batch, a missing parameter, a NaN or infinity in x.
+
+    >>> import rnnlab as rl
+    >>> cell = rl.RNNCell(1, 1, nonlinearity="linear")
+    >>> half = {"weight_ih": np.eye(1), "weight_hh": np.eye(1) / 2, "bias_ih": np.zeros(1), "bias_hh": np.zeros(1)}
+    >>> h, state, tape = rl.unroll(cell, half, np.array([1.0, 0.0, 0.0]).reshape(3, 1, 1))
+    >>> h.ravel()
+    array([1.  , 0.5 , 0.25])
+    """
+    _check_inputs(cell, params, x, state)
+    T, B, _ = x.shape
+    tape = (work or Workspace()).tape(cell, T, B, x.dtype)
+    tape.begin(params, x, state)
+    for views in tape.forward:
+        cell.step(*views)
+    return tape.h, tape.final_state(), tape
+
+
+def backprop(cell, params, tape, d_h, d_state=None, truncate=None):
+    """Walk back along a tape: gradients of the parameters, the inputs and every state.
+
+    Args:
+        cell, params: as given to `unroll`.
+        tape: what `unroll` returned.
+        d_h: (T, B, H), IMMEDIATE derivative of the loss with respect to each h_t.
+        d_state: (B, H), derivative with respect to the final state from beyond the sequence; None for none.
+        truncate: k or None. With k the sequence is cut into windows of k steps counted from the first, and nothing
+            flows back over a border between two windows: the state that enters step t = k, 2k, ... is a constant, as
+            after torch's `h.detach()`. None is full BPTT.
+
+    Returns:
+        Back: `.params`, `.d_h` (TOTAL derivative at each t), `.d_state`, `.d_x`.
+
+    Raises:
+        ValueError: d_h or d_state has another shape than the tape, or truncate is not a whole number above 0.
+
+    Source: Werbos (1990) for BPTT; Williams and Peng (1990) for truncation.
+    """
+    shaped(d_h, tape.h.shape, "d_h", "it must have the shape of the states that unroll returned")
+    if d_state is not None:
+        shaped(d_state, tape.h.shape[1:], "d_state")
+    window = tape.T if truncate is None else positive_integer(truncate, "truncate")
+    tape.begin_back(params, d_h, d_state)
+    for t in range(tape.T - 1, -1, -1):
+        cell.step_back(*tape.backward[t])
+        if t % window == 0 and t > 0:
+            tape.cut()
+    return tape.gradients(params)
+
+
+def _check_inputs(cell, params, x, state):
+    shaped(x, ("T", "B", cell.input_size), "x", TIME_MAJOR)
+    if 0 in x.shape:
+        raise ValueError(f"expected at least one step and one sequence, got x of shape {x.shape}")
+    for name, shape in cell.shapes.items():
+        if name not in params:
+            raise ValueError(f"expected the parameters {sorted(cell.shapes)}, got {sorted(params)}: {name} is missing")
+        shaped(params[name], shape, name)
+        if params[name].dtype != x.dtype:
+            raise TypeError(f"expected one dtype, got x of {x.dtype} and {name} of {params[name].dtype}; use astype")
+    if not np.isfinite(x).all():
+        t, b, _ = np.argwhere(~np.isfinite(x))[0]
+        raise ValueError(f"expected finite inputs, got {x[t, b]} at step {t} of sequence {b}; clean the data first")
+    if state is not None:
+        shaped(state, (x.shape[1], cell.hidden_size), "state", "one row of H numbers for each sequence of the batch")
+        if state.dtype != x.dtype:
+            raise TypeError(f"expected one dtype, got x of {x.dtype} and state of {state.dtype}; use astype")

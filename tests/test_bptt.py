@@ -1,0 +1,131 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import rnnlab as rl
+from oracles import worst_gap
+from test_cells import all_gradients, random_problem, sizes
+
+
+def torch_gradients(cell, params, x, state, d_h, d_state=None, truncate=None):
+    """Autograd over torch's own RNNCell, with h.detach() at the borders of windows."""
+    torch_cell = torch.nn.RNNCell(cell.input_size, cell.hidden_size, nonlinearity=cell.nonlinearity).double()
+    torch_cell.load_state_dict({name: torch.tensor(param) for name, param in params.items()})
+    x, state = torch.tensor(x, requires_grad=True), torch.tensor(state, requires_grad=True)
+    h, states = state, []
+    for t, x_t in enumerate(x):
+        if truncate and t > 0 and t % truncate == 0:
+            h = h.detach()
+        h = torch_cell(x_t, h)
+        h.retain_grad()
+        states.append(h)
+    loss = (torch.stack(states) * torch.tensor(d_h)).sum()
+    if d_state is not None:
+        loss = loss + (states[-1] * torch.tensor(d_state)).sum()
+    loss.backward()
+    gradients = {name: param.grad.numpy() for name, param in torch_cell.named_parameters()}
+    total = np.array([h.grad.numpy() for h in states])
+    return {**gradients, "x": x.grad.numpy(), "state": state.grad.numpy()}, total
+
+
+@settings(max_examples=60)
+@given(sizes, sizes, sizes, sizes, st.sampled_from(["tanh", "relu"]), st.none() | sizes, st.integers(0, 10**6))
+def test_gradients_and_total_derivatives_match_torch(T, B, D, H, nonlinearity, truncate, seed):
+    cell, params, x, state, d_h = random_problem(T, B, D, H, nonlinearity, seed)
+    d_state = np.random.default_rng(seed + 1).normal(size=(B, H))
+    reference, total = torch_gradients(cell, params, x, state, d_h, d_state, truncate)
+    assert worst_gap(all_gradients(cell, params, x, state, d_h, d_state, truncate), reference) < 1e-10
+    _, _, tape = rl.unroll(cell, params, x, state)
+    back = rl.backprop(cell, params, tape, d_h, d_state, truncate)
+    np.testing.assert_allclose(back.d_h, total, rtol=0, atol=1e-10)
+
+
+def test_torch_catches_truncation_one_step_early():
+    cell, params, x, state, d_h = random_problem(9, 2, 2, 4, "tanh", seed=3)
+    reference, _ = torch_gradients(cell, params, x, state, d_h, truncate=3)
+    assert worst_gap(all_gradients(cell, params, x, state, d_h, truncate=3), reference) < 1e-12
+    assert worst_gap(all_gradients(cell, params, x, state, d_h, truncate=2), reference) > 1e-3
+
+
+def test_truncation_stops_at_the_window_and_a_long_window_is_full():
+    cell, params, x, state, d_h = random_problem(12, 2, 2, 4, "tanh", seed=4)
+    d_h[:-1] = 0  # the loss looks at the last step only
+    _, _, tape = rl.unroll(cell, params, x, state)
+    total = rl.backprop(cell, params, tape, d_h, truncate=4).d_h
+    assert not total[:8].any()
+    assert np.abs(total[8:]).min() > 0
+    full, long = all_gradients(cell, params, x, state, d_h), all_gradients(cell, params, x, state, d_h, truncate=12)
+    assert worst_gap(long, full) == 0
+
+
+def test_immediate_and_total_derivative_in_closed_form():
+    """For h_t = a h_{t-1} + x_t and L = h_T, the total derivative is a^(T-t) and the immediate one is 0 before T."""
+    cell, a, T = rl.RNNCell(1, 1, "linear"), 0.9, 30
+    params = {"weight_ih": np.eye(1), "weight_hh": a * np.eye(1), "bias_ih": np.zeros(1), "bias_hh": np.zeros(1)}
+    _, _, tape = rl.unroll(cell, params, np.ones((T, 1, 1)))
+    immediate = np.zeros((T, 1, 1))
+    immediate[-1] = 1
+    back = rl.backprop(cell, params, tape, immediate)
+    np.testing.assert_allclose(back.d_h.ravel(), a ** np.arange(T - 1, -1, -1), rtol=1e-12)
+    np.testing.assert_allclose(back.d_state, a**T, rtol=1e-12)
+    assert immediate[:-1].sum() == 0  # what went in is not written to
+
+
+def test_an_orthogonal_linear_network_has_flat_flow():
+    rng, cell = np.random.default_rng(0), rl.RNNCell(3, 8, "linear")
+    params = cell.init(rng) | {"weight_hh": rl.orthogonal(rng, 8)}
+    _, _, tape = rl.unroll(cell, params, rng.normal(size=(100, 1, 3)))
+    d_h = np.zeros((100, 1, 8))
+    d_h[-1] = rng.normal(size=8)
+    norms = np.linalg.norm(rl.backprop(cell, params, tape, d_h).d_h[:, 0], axis=1)
+    np.testing.assert_allclose(norms, norms[-1], rtol=1e-12)
+
+
+def test_a_workspace_gives_the_same_numbers_and_reuses_its_arrays():
+    cell, params, x, state, d_h = random_problem(5, 2, 3, 4, "tanh", seed=5)
+    work = rl.Workspace()
+    for scale in (1.0, 2.0):
+        h, _, tape = rl.unroll(cell, params, scale * x, state, work)
+        back = rl.backprop(cell, params, tape, d_h)
+        assert worst_gap(back.params | {"x": back.d_x, "state": back.d_state},
+                         all_gradients(cell, params, scale * x, state, d_h)) == 0  # fmt: skip
+    assert rl.unroll(cell, params, x, state, work)[2] is tape
+    assert rl.unroll(cell, params, x[:3], state, work)[2] is not tape
+    other = rl.RNNCell(3, 4)
+    assert rl.unroll(other, params, x, state, work)[2].cell is other
+
+
+BAD_INPUTS = [
+    ("x", np.zeros((4, 2)), ValueError, r"expected x of shape \(T, B, 3\), got \(4, 2\); rnnlab is time-major"),
+    ("x", np.zeros((4, 2, 5)), ValueError, r"expected x of shape \(T, B, 3\), got \(4, 2, 5\)"),
+    ("x", np.zeros((0, 2, 3)), ValueError, "at least one step and one sequence"),
+    ("x", np.zeros((4, 0, 3)), ValueError, "at least one step and one sequence"),
+    ("x", np.zeros((4, 2, 3), int), TypeError, "float32 or float64, got an array of int64"),
+    ("x", np.zeros((4, 2, 3)).tolist(), TypeError, "got a list"),
+    ("x", np.zeros((4, 2, 3), np.float32), TypeError, "expected one dtype"),
+    ("x", np.full((4, 2, 3), np.nan), ValueError, "expected finite inputs, got .* at step 0 of sequence 0"),
+    ("state", np.zeros((3, 4)), ValueError, r"expected state of shape \(2, 4\), got \(3, 4\)"),
+    ("state", np.zeros((2, 4), np.float32), TypeError, "expected one dtype"),
+    ("params", {}, ValueError, "weight_ih is missing"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "error", "message"), BAD_INPUTS)
+def test_bad_input_to_unroll(name, value, error, message):
+    cell, params, x, state, _ = random_problem(4, 2, 3, 4, "tanh", seed=0)
+    arguments = {"params": params, "x": x, "state": state} | {name: value}
+    with pytest.raises(error, match=message):
+        rl.unroll(cell, **arguments)
+
+
+def test_bad_input_to_backprop():
+    cell, params, x, state, d_h = random_problem(4, 2, 3, 4, "tanh", seed=0)
+    _, _, tape = rl.unroll(cell, params, x, state)
+    with pytest.raises(ValueError, match=r"expected d_h of shape \(4, 2, 4\), got \(3, 2, 4\)"):
+        rl.backprop(cell, params, tape, d_h[1:])
+    with pytest.raises(ValueError, match="expected truncate to be a whole number of at least 1, got 0"):
+        rl.backprop(cell, params, tape, d_h, truncate=0)
+    with pytest.raises(ValueError, match="d_state"):
+        rl.backprop(cell, params, tape, d_h, d_state=d_h[0, :1])

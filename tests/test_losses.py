@@ -1,0 +1,56 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import rnnlab as rl
+from oracles import finite_differences
+
+sizes = st.integers(1, 4)
+
+
+def random_case(T, B, C, seed, classes):
+    rng = np.random.default_rng(seed)
+    outputs, mask = rng.normal(size=(T, B, C)), rng.integers(0, 2, (T, B)).astype(float)
+    mask[rng.integers(T), rng.integers(B)] = 1
+    return outputs, rng.integers(0, C, (T, B)) if classes else rng.normal(size=(T, B, C)), mask
+
+
+@given(st.sampled_from([rl.squared_error, rl.cross_entropy]), sizes, sizes, sizes, st.integers(0, 10**6))
+def test_derivatives_match_finite_differences(loss, T, B, C, seed):
+    outputs, y, mask = random_case(T, B, C, seed, classes=loss is rl.cross_entropy)
+    d_outputs = loss(outputs, y, mask)[1]
+    reference = finite_differences(lambda: loss(outputs, y, mask)[0], outputs)
+    np.testing.assert_allclose(d_outputs, reference, atol=1e-8)
+    assert not d_outputs[mask == 0].any()
+
+
+@given(sizes, sizes, sizes, st.integers(0, 10**6))
+def test_values_match_torch(T, B, C, seed):
+    torch = pytest.importorskip("torch")
+    outputs, y, mask = random_case(T, B, C, seed, classes=False)
+    selected = mask == 1
+    theirs = torch.nn.functional.mse_loss(torch.tensor(outputs[selected]), torch.tensor(y[selected]))
+    assert rl.squared_error(outputs, y, mask)[0] == pytest.approx(theirs.item(), rel=1e-12)
+    outputs, y, mask = random_case(T, B, C, seed, classes=True)
+    selected = mask == 1
+    theirs = torch.nn.functional.cross_entropy(torch.tensor(outputs[selected]), torch.tensor(y[selected]))
+    assert rl.cross_entropy(outputs, y, mask)[0] == pytest.approx(theirs.item(), rel=1e-12, abs=1e-12)
+
+
+def test_cross_entropy_of_huge_logits_is_finite():
+    outputs = np.array([[[1e4, -1e4]]])
+    loss, d_outputs = rl.cross_entropy(outputs, np.array([[1]]), np.ones((1, 1)))
+    assert loss == 2e4
+    np.testing.assert_allclose(d_outputs, [[[1, -1]]])
+
+
+def test_accuracy_counts_the_selected_steps_only():
+    outputs = np.array([[[0.0, 1.0], [1.0, 0.0]], [[0.0, 1.0], [0.0, 1.0]]])
+    y, mask = np.array([[1, 1], [0, 1]]), np.array([[1.0, 1.0], [0.0, 1.0]])
+    assert rl.accuracy(outputs, y, mask) == 2 / 3
+
+
+def test_an_empty_mask_is_an_error():
+    with pytest.raises(ValueError, match="mask that selects at least one step"):
+        rl.squared_error(np.zeros((1, 1, 1)), np.zeros((1, 1, 1)), np.zeros((1, 1)))
