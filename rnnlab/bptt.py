@@ -9,7 +9,7 @@ Two derivatives of the loss L with respect to a state h_t must be kept apart:
 
 import numpy as np
 
-from rnnlab.checks import positive_integer, shaped
+from rnnlab.checks import has_names, positive_integer, shaped
 
 TIME_MAJOR = "rnnlab is time-major (T, B, D), see the notation page"
 
@@ -101,9 +101,8 @@ def _check_inputs(cell, params, x, state):
     shaped(x, ("T", "B", cell.input_size), "x", TIME_MAJOR)
     if 0 in x.shape:
         raise ValueError(f"expected at least one step and one sequence, got x of shape {x.shape}")
+    has_names(params, cell.shapes)
     for name, shape in cell.shapes.items():
-        if name not in params:
-            raise ValueError(f"expected the parameters {sorted(cell.shapes)}, got {sorted(params)}: {name} is missing")
         shaped(params[name], shape, name)
         if params[name].dtype != x.dtype:
             raise TypeError(f"expected one dtype, got x of {x.dtype} and {name} of {params[name].dtype}; use astype")

@@ -42,9 +42,14 @@ def same_names(params, grads):
     """Raise ValueError unless two flat dicts have the same names and shapes."""
     missing, extra = sorted(params.keys() - grads.keys()), sorted(grads.keys() - params.keys())
     if missing or extra:
-        raise ValueError(
-            f"expected gradients for {sorted(params)}, got {sorted(grads)} (missing {missing}, extra {extra})"
-        )
+        raise ValueError(f"expected gradients by the names of the parameters, got missing {missing}, extra {extra}")
     for name, param in params.items():
         if tuple(param.shape) != tuple(grads[name].shape):
             raise ValueError(f"expected grads[{name!r}] of shape {tuple(param.shape)}, got {tuple(grads[name].shape)}")
+
+
+def has_names(params, names):
+    """Raise ValueError if a parameter is missing; other names are nobody's business."""
+    missing = [name for name in names if name not in params]
+    if missing:
+        raise ValueError(f"expected the parameters {sorted(names)}, got {sorted(params)}: missing {missing}")

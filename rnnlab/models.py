@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from rnnlab.bptt import backprop, unroll
-from rnnlab.checks import positive_integer, shaped
+from rnnlab.checks import has_names, positive_integer, shaped
 
 
 @dataclass
@@ -99,10 +99,7 @@ class Model:
         return Out(loss, grads, back.d_h, outputs, state)
 
     def _readout(self, params, h):
+        has_names(params, self.shapes)
         for name in ("weight_out", "bias_out"):
-            if name not in params:
-                raise ValueError(
-                    f"expected the parameters {sorted(self.shapes)}, got {sorted(params)}: {name} is missing"
-                )
             shaped(params[name], self.shapes[name], name)
         return h @ params["weight_out"].T + params["bias_out"]

@@ -18,7 +18,7 @@ def finite_differences(f, array, eps=1e-6):
 
 
 def worst_gap(gradients, references):
-    """Return the largest difference between two dicts of arrays, relative to the largest reference entry (at least 1)."""
+    """Return the largest difference between two dicts of arrays, over the largest reference entry (at least 1)."""
     assert gradients.keys() == references.keys()
     scale = max(1.0, *(np.abs(reference).max() for reference in references.values()))
     return max(np.abs(np.asarray(gradients[name]) - reference).max() for name, reference in references.items()) / scale

@@ -108,7 +108,7 @@ BAD_INPUTS = [
     ("x", np.full((4, 2, 3), np.nan), ValueError, "expected finite inputs, got .* at step 0 of sequence 0"),
     ("state", np.zeros((3, 4)), ValueError, r"expected state of shape \(2, 4\), got \(3, 4\)"),
     ("state", np.zeros((2, 4), np.float32), TypeError, "expected one dtype"),
-    ("params", {}, ValueError, "weight_ih is missing"),
+    ("params", {}, ValueError, r"missing \['weight_ih'"),
 ]
 
 
