@@ -1,0 +1,95 @@
+"""Run tools of the environment, and say what goes on."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+ENV = ROOT / ".venv"
+BIN = ENV / ("Scripts" if os.name == "nt" else "bin")
+PYTHON = BIN / "python"
+WIDTH = 78  # of the progress line
+# At the sizes of this course a second BLAS thread only costs: two processes use two cores better.
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+
+
+class Failure(Exception):
+    """Something the person at the keyboard can mend; its message is the one line they get."""
+
+
+def say(line: str) -> None:
+    """Print a line at once, also into a pipe."""
+    print(line, flush=True)
+
+
+def tool_environment() -> dict:
+    """Return the variables for a tool of .venv: its own programs first, one thread each."""
+    variables = dict(os.environ, VIRTUAL_ENV=str(ENV), PATH=str(BIN) + os.pathsep + os.environ.get("PATH", ""))
+    variables.pop("PYTHONHOME", None)
+    variables.update({name: "1" for name in THREADS})
+    return variables
+
+
+def run(*command, log: Path = None, show=say) -> int:
+    """Run a tool to its end and return its exit status; with `log`, keep its output there and `show` each line."""
+    piped = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "errors": "replace"} if log else {}
+    child = subprocess.Popen([str(word) for word in command], cwd=str(ROOT), env=tool_environment(), **piped)
+    try:
+        if log:
+            log.parent.mkdir(exist_ok=True)
+            with log.open("a", encoding="utf-8") as file:
+                for line in child.stdout:
+                    file.write(line)
+                    show(line.rstrip("\n"))
+        return child.wait()
+    except KeyboardInterrupt:
+        wait_or_terminate(child)
+        raise
+
+
+def wait_or_terminate(child, patience: float = 10) -> None:
+    """Let a tool that got the same Ctrl-C end in its own way; end it if it does not."""
+    try:
+        child.wait(patience)
+    except subprocess.TimeoutExpired:
+        child.terminate()
+        child.wait()
+
+
+class Progress:
+    """One line that says what the installation is at and for how long: pip is silent while it unpacks torch."""
+
+    def __init__(self) -> None:
+        self.line = "starting"
+        self.start = time.monotonic()
+        self.terminal = sys.stdout.isatty()
+        self.finished = threading.Event()
+        self.painter = threading.Thread(target=self._paint, daemon=True)
+
+    def show(self, line: str) -> None:
+        """Take note of the latest line of the tool."""
+        if "Retrying" in line:
+            self.line = "no answer from the package index, trying again"
+        elif line.strip() and not line.startswith(("Looking in", "Requirement already")):
+            self.line = line.strip()
+
+    def _paint(self) -> None:
+        while not self.finished.wait(1 if self.terminal else 15):
+            text = f"  {time.monotonic() - self.start:4.0f} s  {self.line}"[:WIDTH]
+            if self.terminal:
+                print("\r" + text.ljust(WIDTH), end="", flush=True)
+            else:
+                say(text)
+
+    def __enter__(self) -> "Progress":
+        self.painter.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.finished.set()
+        self.painter.join()
+        if self.terminal:
+            print("\r" + " " * WIDTH + "\r", end="", flush=True)
