@@ -52,7 +52,7 @@ def copy_mathjax(app, exception):
 
 
 def drop_thebe(app, config):
-    """Disconnect sphinx-thebe, which Jupyter Book loads always: its script asks another host and raises on each page."""
+    """Disconnect sphinx-thebe, which Jupyter Book always loads: its script asks another host and raises an error."""
     for listeners in app.events.listeners.values():
         listeners[:] = [one for one in listeners if not one.handler.__module__.startswith("sphinx_thebe")]
     app.registry.css_files[:] = [entry for entry in app.registry.css_files if entry[0] != "sphinx-thebe.css"]

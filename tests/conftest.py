@@ -1,0 +1,180 @@
+"""What the tests of the book share: one build of it, a server for it, and a watched browser."""
+
+import contextlib
+import functools
+import http.server
+import os
+import shutil
+import subprocess
+import sysconfig
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+
+# Before anything imports NumPy: at the sizes of this project a second BLAS thread costs more than it brings.
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(name, "1")
+
+import pytest  # noqa: E402
+from filelock import FileLock  # noqa: E402
+
+ROOT = Path(__file__).resolve().parents[1]
+CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+# ---------------------------------------------------------------- the built book
+
+
+def run_jupyter_book(folder: Path) -> subprocess.CompletedProcess:
+    """Build the book of a folder as `make html` does: into book/_build, with warnings as errors."""
+    command = [Path(sysconfig.get_path("scripts")) / "jupyter-book", "build", ".", "--path-output", "book"]
+    return subprocess.run(
+        [*command, "-W", "-n", "--keep-going"],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},  # a copy of the book still uses this rnnlab
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    )
+
+
+@pytest.fixture(scope="session")
+def build_book():
+    """The function that builds the book of a given folder and returns the finished process."""
+    return run_jupyter_book
+
+
+@pytest.fixture(scope="session")
+def built_book(tmp_path_factory) -> Path:
+    """The folder of the built pages. One worker builds, the others wait and use the same result.
+
+    Set RNNLAB_BOOK_HTML to test a book that is built already.
+    """
+    if ready := os.environ.get("RNNLAB_BOOK_HTML"):
+        return Path(ready).resolve()
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    with FileLock(shared / "book.lock"):
+        failure = shared / "book-failed.txt"
+        if not (shared / "book-done").exists():
+            build = run_jupyter_book(ROOT)
+            failure.write_text(build.stdout if build.returncode else "", encoding="utf-8")
+            (shared / "book-done").touch()
+    if log := failure.read_text(encoding="utf-8"):
+        pytest.fail(f"the book does not build:\n{log[-6000:]}", pytrace=False)
+    return ROOT / "book" / "_build" / "html"
+
+
+# ---------------------------------------------------------------- a server
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    """Serve files and keep the test output clean."""
+
+    def log_message(self, *args):
+        """Say nothing."""
+
+
+@contextlib.contextmanager
+def serving(folder: Path):
+    """Serve a folder on a free port of this machine and yield its address."""
+    handler = functools.partial(QuietHandler, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as httpd:
+        thread = threading.Thread(target=httpd.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{httpd.server_port}"
+        httpd.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="session")
+def server(built_book):
+    """The address at which the built book is served."""
+    with serving(built_book) as address:
+        yield address
+
+
+# ---------------------------------------------------------------- a browser
+
+
+def no_browser(reason: str):
+    """Skip with a reason that is seen, or fail where a browser is required."""
+    if os.environ.get("RNNLAB_REQUIRE_BROWSER") == "1":
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """A headless Chromium for the whole session."""
+    found = os.environ.get("RNNLAB_CHROMIUM") or next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
+    if found is None:
+        no_browser(f"no browser: none of {', '.join(CHROMIUM_NAMES)} is installed, and RNNLAB_CHROMIUM is not set")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=found, args=CHROMIUM_FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@dataclass
+class Watched:
+    """A browser page and what it did: the addresses it asked for, the sizes it got, the errors it raised."""
+
+    page: object
+    requests: list = field(default_factory=list)
+    sizes: dict = field(default_factory=dict)
+    errors: list = field(default_factory=list)
+
+    def __post_init__(self):
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.on("pageerror", lambda error: self.errors.append(f"page error: {error}"))
+        self.page.on("console", self.note_console)
+        self.page.on("requestfinished", self.note_size)
+
+    def note_console(self, message):
+        """Keep errors and warnings of the console."""
+        if message.type in ("error", "warning"):
+            self.errors.append(f"console {message.type}: {message.text}")
+
+    def note_size(self, request):
+        """Keep the size of what arrived, as sent: the test server compresses nothing."""
+        self.sizes[request.url] = request.sizes()["responseBodySize"]
+
+    def open(self, address: str) -> "Watched":
+        """Load a page and wait until its formulas are typeset."""
+        self.page.goto(address, wait_until="load")
+        self.page.wait_for_function("() => !window.MathJax || MathJax.startup?.promise !== undefined")
+        self.page.evaluate("() => window.MathJax?.startup?.promise")
+        return self
+
+
+@pytest.fixture
+def watch(browser):
+    """A function that opens a fresh, watched page: `watch(width=375, theme="dark")`."""
+    with contextlib.ExitStack() as stack:
+
+        def new(width: int = 1280, height: int = 900, theme: str = "light", **options) -> Watched:
+            context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=theme, **options)
+            stack.callback(context.close)
+            return Watched(context.new_page())
+
+        yield new
+
+
+@pytest.fixture
+def page(watch):
+    """One fresh browser page of a wide, light window, unwatched by its test."""
+    return watch().page
