@@ -70,10 +70,13 @@ class Progress:
         self.painter = threading.Thread(target=self._paint, daemon=True)
 
     def show(self, line: str) -> None:
-        """Take note of the latest line of the tool."""
-        if "Retrying" in line:
+        """Take note of a line of the tool, if it says what goes on."""
+        words = line.split()
+        if "Retrying" in words:
             self.line = "no answer from the package index, trying again"
-        elif line.strip() and not line.startswith(("Looking in", "Requirement already")):
+        elif line.startswith("Installing collected packages:"):
+            self.line = f"unpacking {len(words) - 3} packages"
+        elif words and words[0] in ("Collecting", "Downloading", "Installing", "Processing", "Using"):
             self.line = line.strip()
 
     def _paint(self) -> None:

@@ -1,0 +1,22 @@
+"""Print constraints.txt for what .venv holds: make env VERSIONS=pinned && .venv/bin/python -m tools.freeze."""
+
+import re
+import subprocess
+import sys
+
+HEADER = """\
+# Every package of the environment with its version, so that it still installs next year. Made by
+#   make env VERSIONS=pinned && .venv/bin/python -m tools.freeze > constraints.txt
+# Linux, Python 3.11; a package that only another system needs is not held."""
+
+
+def main() -> None:
+    """Print the header and one line for each installed package."""
+    command = [sys.executable, "-m", "pip", "freeze", "--exclude-editable"]
+    frozen = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+    # A local version such as torch's +cpu names one build: the others serve as well.
+    print("\n".join([HEADER, *(re.sub(r"\+\w+$", "", line) for line in frozen)]))
+
+
+if __name__ == "__main__":
+    main()
