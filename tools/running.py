@@ -63,7 +63,7 @@ class Progress:
     """One line that says what the installation is at and for how long: pip is silent while it unpacks torch."""
 
     def __init__(self) -> None:
-        self.line = "starting"
+        self.line = "creating .venv"
         self.start = time.monotonic()
         self.terminal = sys.stdout.isatty()
         self.finished = threading.Event()
