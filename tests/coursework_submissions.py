@@ -38,7 +38,8 @@ def faults_of(prefix, *rows):
 
 ALL_GRADIENTS = "total inputs weights"
 SCALE_IN_PLACE = "for g in grads.values():\n        g *= scale\n    "
-LATER = "np.zeros_like(h0) if t % k == 0 else d_a @ W_hh"
+BORDER = "t > 0 and t % k == 0"
+LATER = f"np.zeros_like(h0) if {BORDER} else d_a @ W_hh"
 FAULTS = [
     *faults_of(
         "step",
@@ -64,8 +65,8 @@ FAULTS = [
     ),
     *faults_of(
         "truncated",
-        ("cut one step early", "t % k == 0", "(t - 1) % k == 0", "visible hidden"),
-        ("windows counted from the end", "t % k == 0", "(len(x) - t) % k == 0", "hidden"),
+        ("cut one step early", BORDER, "(t - 1) % k == 0", "visible hidden"),
+        ("windows counted from the end", BORDER, "t > 0 and (len(x) - t) % k == 0", "hidden"),
         ("not truncated", LATER, "d_a @ W_hh", "visible hidden"),
         ("state reset in the forward pass", "states[-1] @", "((len(states) - 1) % k > 0) * states[-1] @", "hidden"),
     ),
@@ -109,7 +110,7 @@ def walk_back(x, h0, W_ih, W_hh, b_ih, b_hh, d_h, k=None):
         d_x_t, carried, *parts = rnn_step_back(total[0], h[t + 1], x[t], h[t], W_ih, W_hh)
         d_x.insert(0, d_x_t)
         sums = [s + part for s, part in zip(sums, parts)]
-        if k and t % k == 0:
+        if k and t > 0 and t % k == 0:
             carried = 0 * carried
     return (np.array(d_x), carried, *sums, np.array(total))
 """,
