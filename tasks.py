@@ -86,8 +86,8 @@ def book(arguments: list) -> int:
         status = html(arguments)
         if status:
             return status
-        say(f"The book is at http://127.0.0.1:{server.server_port}/ (Ctrl-C stops it)")
         try:
+            say(f"The book is at http://127.0.0.1:{server.server_port}/ (Ctrl-C stops it)")
             server.serve_forever()
         except KeyboardInterrupt:
             say("\nStopped.")

@@ -1,0 +1,413 @@
+"""tasks.py: one clear line for what a person can mend, and an environment that is complete or is made again."""
+
+import ast
+import errno
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+import tasks
+from tools import environment, running
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def one_line(text: str) -> str:
+    """The only line of a text; fails if there are others, such as a traceback."""
+    assert len(text.strip().splitlines()) == 1, text
+    return text.strip()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture
+def copy(tmp_path) -> Path:
+    """What tasks.py needs of this repository, in a folder of its own."""
+    for name in ("tasks.py", "Makefile", "pyproject.toml", "constraints.txt", "README.md", "LICENSE", "LICENSE-TEXT"):
+        shutil.copy(ROOT / name, tmp_path)
+    for name in ("tools", "rnnlab"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    return tmp_path
+
+
+def ready(copy: Path, tools: dict[str, str]) -> None:
+    """Give a copy an environment that counts as complete, whose tools are shell scripts."""
+    bin_ = copy / ".venv" / "bin"
+    bin_.mkdir(parents=True)
+    for name, script in tools.items():
+        (bin_ / name).write_text(f"#!/bin/sh\n{script}\n")
+        (bin_ / name).chmod(0o755)
+    code = "from tools import environment as e; e.STAMP.write_text(e.fingerprint())"
+    subprocess.run([sys.executable, "-c", code], cwd=copy, check=True)
+
+
+def call(copy: Path, *words: str, **variables: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "tasks.py", *words]
+    return subprocess.run(command, cwd=copy, env=os.environ | variables, capture_output=True, text=True)
+
+
+# ---------------------------------------------------------------- which Python
+
+
+@pytest.mark.parametrize("name", ["tasks.py", "tools/__init__.py", "tools/running.py", "tools/environment.py"])
+def test_an_old_python_can_parse_it(name):
+    tree = ast.parse((ROOT / name).read_text(encoding="utf-8"), feature_version=(3, 7))
+    annotations = [node.annotation for node in ast.walk(tree) if isinstance(node, ast.arg) and node.annotation]
+    annotations += [node.returns for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.returns]
+    late = [ast.unparse(note) for note in annotations if isinstance(note, ast.Subscript | ast.BinOp)]
+    assert late == [], "evaluated when the file is loaded, before the version is checked"
+
+
+@pytest.mark.parametrize("version", [(3, 6, 15), (3, 10, 13), (3, 14, 0)])
+def test_another_python_is_refused_in_one_line(version):
+    code = f"import sys, runpy; sys.version_info = {version}; sys.argv = ['tasks.py', 'book']; "
+    code += "runpy.run_path('tasks.py', run_name='__main__')"
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 2 and result.stdout == ""
+    assert "needs Python 3.11, 3.12 or 3.13, and this is " + ".".join(map(str, version)) in one_line(result.stderr)
+
+
+@pytest.mark.parametrize("version", [(3, 11, 0), (3, 13, 9)])
+def test_a_python_in_the_range_is_accepted(version):
+    environment.check_python(version)
+
+
+@pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
+@pytest.mark.parametrize(
+    "setting, line", [([], "No Python 3.11, 3.12 or 3.13 found"), (["PYTHON=python0"], "There is no python0")]
+)
+def test_make_without_a_fitting_python(tmp_path, setting, line):
+    variables = {"PATH": str(tmp_path)}  # an empty folder
+    command = [shutil.which("make"), "book", *setting]
+    result = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True)
+    ours, by_make = result.stderr.strip().splitlines()
+    assert result.returncode == 2 and line in ours and by_make.startswith("make:")
+
+
+# ---------------------------------------------------------------- the environment is complete, or made again
+
+
+@pytest.fixture
+def workshop(tmp_path, monkeypatch):
+    """An empty .venv elsewhere, and a list in which to put the commands that make it."""
+    for name, path in {"ROOT": tmp_path, "ENV": tmp_path / ".venv", "STAMP": tmp_path / "complete"}.items():
+        monkeypatch.setattr(environment, name, path)
+    monkeypatch.setattr(environment, "LOG", tmp_path / "logs" / "install.log")
+    monkeypatch.setattr(environment, "fingerprint", lambda: "today")
+    commands = []
+    monkeypatch.setattr(environment, "install_commands", lambda: commands)
+    return commands
+
+
+def python(code: str) -> list[str]:
+    return [sys.executable, "-c", code]
+
+
+def test_a_complete_environment_is_made_once(workshop, tmp_path):
+    workshop += [python(f"open({str(tmp_path / 'made')!r}, 'a').write('.')")]
+    environment.make_environment()
+    environment.make_environment()
+    assert (tmp_path / "made").read_text() == "."
+
+
+def test_a_change_makes_it_again(workshop, tmp_path, monkeypatch):
+    workshop += [python(f"open({str(tmp_path / 'made')!r}, 'a').write('.')")]
+    environment.make_environment()
+    monkeypatch.setattr(environment, "fingerprint", lambda: "tomorrow")
+    environment.make_environment()
+    assert (tmp_path / "made").read_text() == ".."
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, MemoryError])
+def test_an_interrupted_install_does_not_count(workshop, monkeypatch, stop):
+    environment.STAMP.write_text("yesterday")
+    workshop += [python("pass")]
+
+    def interrupted(*_, **__):
+        raise stop
+
+    monkeypatch.setattr(environment, "run", interrupted)
+    with pytest.raises(stop):
+        environment.make_environment()
+    assert not environment.STAMP.exists()
+
+
+def test_a_failed_install_says_why_and_does_not_count(workshop):
+    workshop += [python("print('OSError: [Errno 28] No space left on device'); raise SystemExit(1)")]
+    with pytest.raises(running.Failure, match=r"the disk is full \(details: logs.install.log\)"):
+        environment.make_environment()
+    assert not environment.STAMP.exists()
+    assert "No space left" in environment.LOG.read_text()
+
+
+def test_no_command_runs_after_a_failed_one(workshop, tmp_path):
+    workshop += [python("raise SystemExit(1)"), python(f"open({str(tmp_path / 'made')!r}, 'w')")]
+    with pytest.raises(running.Failure, match="pip failed"):
+        environment.make_environment()
+    assert not (tmp_path / "made").exists()
+
+
+def test_an_environment_in_use_is_not_pulled_away(workshop, monkeypatch):
+    monkeypatch.setattr(sys, "prefix", str(environment.ENV))
+    with pytest.raises(running.Failure, match="deactivate"):
+        environment.make_environment()
+
+
+def test_fingerprint_knows_what_matters(copy, monkeypatch):
+    monkeypatch.setattr(environment, "ROOT", copy)
+    monkeypatch.delenv("VERSIONS", raising=False)
+    first = environment.fingerprint()
+    pyproject = copy / "pyproject.toml"
+    before = pyproject.read_text()
+
+    pyproject.write_text(before.replace("line-length = 120", "line-length = 100"))
+    assert environment.fingerprint() == first
+    pyproject.write_text(before.replace("numpy==2.4.6", "numpy==2.4.5"))
+    assert environment.fingerprint() != first
+    pyproject.write_text(before)
+    (copy / "constraints.txt").write_text("")
+    assert environment.fingerprint() != first
+
+
+def test_without_an_index_one_line_names_what_failed(copy):
+    hidden = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "", "PIP_CONFIG_FILE": os.devnull}
+    result = call(copy, "env", **hidden)
+    assert result.returncode == 2
+    line = one_line(result.stderr)
+    assert "the package index has no setuptools" in line and "logs/install.log" in line
+    assert "No matching distribution" in (copy / "logs" / "install.log").read_text()
+
+
+@pytest.mark.parametrize(
+    "log, meaning",
+    [
+        ("ConnectTimeoutError ... No matching distribution found for numpy==2.4.6", "no network"),
+        ("NewConnectionError('...: [Errno -3] Temporary failure in name resolution')", "no network"),
+        ("ERROR: No matching distribution found for torch==2.13.0", "the package index has no torch==2.13.0"),
+        ("ERROR: Could not install packages due to an OSError: [Errno 28]", "the disk is full"),
+        ("[SSL: CERTIFICATE_VERIFY_FAILED]", "certificate"),
+        ("something else", "pip failed"),
+    ],
+)
+def test_pip_failure(log, meaning):
+    assert meaning in environment.pip_failure(log)
+
+
+# ---------------------------------------------------------------- what pip is asked for
+
+
+@pytest.fixture
+def settings(monkeypatch):
+    """No setting from outside, and none left behind."""
+    for name in tasks.SETTINGS:
+        monkeypatch.setenv(name, "")
+    return monkeypatch
+
+
+def test_locked_versions_come_in_one_command(settings):
+    (command,) = environment.pip_commands(["pip"])
+    assert command == ["pip", "install", "--constraint", "constraints.txt", "--editable", ".[dev]"]
+
+
+def test_torch_alone_comes_from_the_other_index(settings):
+    settings.setenv("TORCH_INDEX", "file:///index")
+    torch, rest = environment.pip_commands(["pip"])
+    assert torch == ["pip", "install", "--no-deps", "--index-url", "file:///index", "torch==2.13.0"]
+    assert "--index-url" not in rest
+
+
+def test_newest_versions_are_held_only_where_pyproject_says(settings):
+    settings.setenv("VERSIONS", "newest")
+    names, own = environment.pip_commands(["pip"])
+    assert not any("==" in name for name in names)
+    assert "numpy" in names and "jupyter-book<2" in names
+    assert own == ["pip", "install", "--no-deps", "--editable", "."]
+
+
+def test_other_versions_are_refused(settings, capsys):
+    assert tasks.main(["env", "VERSIONS=latest"]) == 2
+    assert "got VERSIONS=latest" in one_line(capsys.readouterr().err)
+
+
+# ---------------------------------------------------------------- one line for each mishap
+
+
+@pytest.mark.parametrize("task", ["book", "lab"])
+def test_port_in_use(settings, capsys, task):
+    settings.setattr(tasks, "make_environment", lambda: None)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        number = taken.getsockname()[1]
+        assert tasks.main([task, f"PORT={number}"]) == 2
+    line = one_line(capsys.readouterr().err)
+    assert f"port {number} is in use" in line and f"PORT={number + 1}" in line
+
+
+@pytest.mark.parametrize("value", ["http", "0", "70000", "-1"])
+def test_port_that_is_none(settings, capsys, value):
+    assert tasks.main(["book", f"PORT={value}"]) == 2
+    assert f"got PORT={value}" in one_line(capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(
+    "mishap, line", [(KeyboardInterrupt(), "Stopped."), (OSError(errno.ENOSPC, "No space left"), "the disk is full")]
+)
+def test_mishap_in_a_task(monkeypatch, capsys, mishap, line):
+    def task(_):
+        raise mishap
+
+    monkeypatch.setitem(tasks.TASKS, "env", task)
+    assert tasks.main(["env"]) == 2
+    assert line in one_line(capsys.readouterr().err)
+
+
+def test_a_mistake_of_ours_keeps_its_traceback(monkeypatch):
+    monkeypatch.setitem(tasks.TASKS, "env", lambda _: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        tasks.main(["env"])
+
+
+@pytest.mark.parametrize("words", [[], ["--help"], ["bok"]])
+def test_usage_names_every_task(capsys, words):
+    assert tasks.main(words) == 2
+    assert set(re.findall(r"^  (\w+) ", capsys.readouterr().err, re.MULTILINE)) == set(tasks.TASKS)
+
+
+# ---------------------------------------------------------------- the book
+
+
+BUILDS = "mkdir -p book/_build/html && echo '<title>a page</title>' > book/_build/html/index.html && echo building $*"
+
+
+def test_book_is_built_served_and_stopped(copy):
+    ready(copy, {"jupyter-book": BUILDS})
+    number = free_port()
+    server = subprocess.Popen(
+        [sys.executable, "tasks.py", "book", f"PORT={number}"],
+        cwd=copy,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert server.stdout.readline() == "building build . --path-output book -W -n --keep-going\n"
+        address = re.search(r"http://127\.0\.0\.1:\d+/", server.stdout.readline())[0]
+        assert address == f"http://127.0.0.1:{number}/"
+        assert b"a page" in urllib.request.urlopen(address).read()
+        server.send_signal(signal.SIGINT)
+        out, err = server.communicate()
+    finally:
+        server.kill()
+    assert (server.returncode, out.strip(), err) == (0, "Stopped.", "")
+
+
+def test_a_book_that_fails_is_not_served(copy):
+    ready(copy, {"jupyter-book": "echo 'WARNING: a broken link'; exit 1"})
+    result = call(copy, "book", PORT=str(free_port()))
+    assert result.returncode == 1
+    assert "logs/html.log" in result.stdout.splitlines()[-1] and "http://" not in result.stdout
+    assert "a broken link" in (copy / "logs" / "html.log").read_text()
+
+
+def test_tools_run_on_one_thread_and_find_each_other():
+    variables = running.tool_environment()
+    assert variables["OMP_NUM_THREADS"] == variables["OPENBLAS_NUM_THREADS"] == "1"
+    assert variables["PATH"].split(os.pathsep)[0] == str(running.BIN)
+
+
+# ---------------------------------------------------------------- tests, checks, benchmarks
+
+
+@pytest.fixture
+def commands(monkeypatch, settings, tmp_path):
+    """The commands that tasks would run, in a folder with one lesson."""
+    ran = []
+    monkeypatch.setattr(tasks, "make_environment", lambda: None)
+    monkeypatch.setattr(tasks, "run", lambda *words, **_: ran.append([str(word) for word in words]) or 0)
+    monkeypatch.setattr(tasks, "ROOT", tmp_path)
+    (tmp_path / "notebooks").mkdir()
+    return ran
+
+
+def test_tests_are_joined_by_every_lesson(commands, tmp_path):
+    for name in ("04_b.ipynb", "02_a.ipynb", "draft.ipynb"):
+        (tmp_path / "notebooks" / name).touch()
+    assert tasks.main(["test", "-k", "clip"]) == 0
+    (command,) = commands
+    lessons = [str(tmp_path / "notebooks" / name) for name in ("02_a.ipynb", "04_b.ipynb")]
+    assert command[-6:] == ["tests", "rnnlab", *lessons, "-k", "clip"]
+    assert "--nbval" in command and command[command.index("--dist") + 1] == "loadfile"
+
+
+def test_named_tests_run_alone(commands):
+    tasks.main(["test", "tests/test_cells.py::test_step", "-x"])
+    assert "tests" not in commands[0] and commands[0][-2:] == ["tests/test_cells.py::test_step", "-x"]
+
+
+def test_no_lessons_yet(commands, capsys):
+    assert tasks.main(["test"]) == 0
+    assert "No lessons" in capsys.readouterr().out
+
+
+def notebook(*cells) -> str:
+    return json.dumps({"cells": list(cells), "metadata": {}, "nbformat": 4, "nbformat_minor": 5})
+
+
+def cell(count, *outputs, source="1 + 1"):
+    return {"cell_type": "code", "execution_count": count, "outputs": list(outputs), "source": source, "metadata": {}}
+
+
+RESULT = {"output_type": "execute_result", "data": {"text/plain": "2"}, "execution_count": 1, "metadata": {}}
+ERROR = {"output_type": "error", "ename": "ValueError", "evalue": "no", "traceback": []}
+
+
+@pytest.mark.parametrize(
+    "cells, fault",
+    [
+        ([cell(None)], "not run"),
+        ([cell(2, RESULT), cell(1)], "not run from top to bottom"),
+        ([cell(1), cell(2)], "without outputs"),
+        ([cell(1, RESULT), cell(2, ERROR)], "ValueError: no"),
+    ],
+)
+def test_check_finds_a_lesson_that_is_not_stored_as_run(commands, tmp_path, capsys, cells, fault):
+    (tmp_path / "notebooks" / "02_a.ipynb").write_text(notebook(*cells))
+    assert tasks.main(["check"]) == 1
+    assert fault in capsys.readouterr().out and "02_a.ipynb" in "".join(tasks.lessons()[0].name)
+
+
+def test_check_accepts_a_clean_lesson(commands, tmp_path):
+    text = {"cell_type": "markdown", "source": "words", "metadata": {}}
+    (tmp_path / "notebooks" / "02_a.ipynb").write_text(notebook(text, cell(1, RESULT), cell(None, source=""), cell(2)))
+    assert tasks.main(["check"]) == 0
+    assert [command[1] for command in commands] == ["check", "format"]
+
+
+def test_clean_removes_products_and_nothing_else(copy):
+    products = ["book/_build/html/a.html", "logs/html.log", "rnnlab/__pycache__/a.pyc"]
+    kept = ["notebooks/coursework/submitted/ada/ps1.ipynb", "notebooks/coursework/gradebook.db", ".venv/complete"]
+    for name in products + kept:
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+        (copy / name).touch()
+    assert call(copy, "clean").returncode == 0
+    assert [(copy / name).exists() for name in products + kept] == [False] * 3 + [True] * 3
+    assert call(copy, "clean", "--all").returncode == 0
+    assert [(copy / name).exists() for name in kept] == [True, True, False]
+
+
+def test_benchmarks_by_name():
+    result = subprocess.run([sys.executable, "benchmarks/run.py", "nothing"], cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 2
+    assert "no benchmark nothing; there are: bench_" in one_line(result.stderr)
