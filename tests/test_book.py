@@ -201,6 +201,12 @@ def test_no_file_of_the_coursework_is_published(built_book):
 
 # ---------------------------------------------------------------- faults stop the build
 
+
+def test_make_html_treats_warnings_as_errors_as_these_tests_do():
+    """`run_jupyter_book` in conftest.py uses the same options."""
+    assert '"--path-output", "book", "-W", "-n", "--keep-going"' in (ROOT / "tasks.py").read_text(encoding="utf-8")
+
+
 GOOD_CELLS = ["import matplotlib.pyplot as plt", "2 + 2"]
 
 
@@ -234,8 +240,9 @@ def small_book(tmp_path, build_book):
     (tmp_path / "notebooks").mkdir()
 
     def build(cells, intro: str = "# A small book\n\nText.\n"):
-        (tmp_path / "book" / "intro.md").write_text(intro, encoding="utf-8")
-        (tmp_path / "notebooks" / "lesson.ipynb").write_text(notebook(cells), encoding="utf-8")
+        for name, text in {"book/intro.md": intro, "notebooks/lesson.ipynb": notebook(cells)}.items():
+            if not (tmp_path / name).exists() or (tmp_path / name).read_text(encoding="utf-8") != text:
+                (tmp_path / name).write_text(text, encoding="utf-8")  # an unchanged page keeps its time
         return build_book(tmp_path)
 
     return build

@@ -1,0 +1,168 @@
+"""The built book in a real browser: formulas, accessibility, weight, phones, predictions; no network, no errors."""
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+import yaml
+
+pytest.importorskip("playwright", reason="no browser: Playwright is not installed")
+from axe_playwright_python.sync_playwright import Axe  # noqa: E402
+
+ROOT = Path(__file__).resolve().parents[1]
+TOC = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
+WRITTEN = [TOC["root"], *(chapter["file"] for chapter in TOC["chapters"])]
+PAGES = [*WRITTEN, "search", "genindex"]
+SHARED_WEIGHT = 4_000_000
+
+# TeX marks left in the text that a reader sees, outside of code.
+RAW_FORMULAS = r"""() => {
+    const text = document.querySelector("article").cloneNode(true);
+    text.querySelectorAll("pre, code, script, style, mjx-container, svg").forEach(part => part.remove());
+    return text.textContent.match(/\\[()\[\]]|\$[^$\s][^$]*\$|\\(frac|begin|mathrm)/g) ?? [];
+}"""
+
+
+@pytest.fixture(scope="module")
+def axe() -> Axe:
+    """The accessibility checker."""
+    return Axe()
+
+
+def outside(requests: list, *own: str) -> list:
+    """Return the requests that left for another host (`data:` and `blob:` never do)."""
+    return [
+        address
+        for address in requests
+        if urlsplit(address).scheme not in ("data", "blob", "about") and not address.startswith(own)
+    ]
+
+
+def violations(axe: Axe, page) -> list:
+    """Return the serious and critical accessibility violations of a page, with the first place of each."""
+    # Preloading would fetch the style sheets again, which some of axe's rules want and no reader's browser does.
+    found = axe.run(page, options={"preload": False}).response["violations"]
+    return [
+        (one["id"], one["impact"], one["help"], one["nodes"][0]["html"])
+        for one in found
+        if one["impact"] in ("serious", "critical")
+    ]
+
+
+# ---------------------------------------------------------------- every page
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_stays_at_home_and_raises_nothing(watch, server, name):
+    seen = watch().open(f"{server}/{name}.html")
+    seen.page.wait_for_timeout(300)  # late scripts
+    assert outside(seen.requests, server) == []
+    assert seen.errors == []
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_a_page_works_from_disk(watch, built_book, name):
+    seen = watch().open((built_book / f"{name}.html").as_uri())
+    seen.page.wait_for_timeout(300)
+    assert outside(seen.requests, "file:///") == []
+    assert seen.errors == []
+    assert seen.page.evaluate(RAW_FORMULAS) == []
+    assert seen.page.locator("mjx-container").count() == seen.page.locator(".math").count()
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_formulas_are_typeset(watch, server, name):
+    page = watch().open(f"{server}/{name}.html").page
+    assert page.locator("mjx-container").count() == page.locator(".math").count()
+    assert page.evaluate(RAW_FORMULAS) == []
+    assert page.locator("mjx-merror, .mjx-error, [data-mjx-error]").count() == 0
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_a_page_loads_little(watch, server, name):
+    seen = watch().open(f"{server}/{name}.html")
+    own = [address for address in seen.sizes if address.endswith(".html") or "/_images/" in address]
+    shared = sum(size for address, size in seen.sizes.items() if address not in own)
+    assert 500_000 < shared < SHARED_WEIGHT  # below, nothing was counted: the theme alone weighs more
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 375])
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_is_accessible(watch, server, axe, name, width, theme):
+    page = watch(width=width, theme=theme).open(f"{server}/{name}.html").page
+    assert page.evaluate("document.documentElement.dataset.theme") == theme
+    page.evaluate("document.querySelectorAll('article details').forEach(details => details.open = true)")
+    assert violations(axe, page) == []
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_no_page_scrolls_sideways_on_a_phone(watch, server, name):
+    page = watch(width=375, height=700).open(f"{server}/{name}.html").page
+    page.evaluate("document.querySelectorAll('article details').forEach(details => details.open = true)")
+    width = page.evaluate("document.documentElement.scrollWidth")
+    assert width <= 375
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_a_page_can_be_read_without_javascript(watch, server, name):
+    seen = watch(java_script_enabled=False)
+    seen.page.goto(f"{server}/{name}.html")
+    article = seen.page.locator("article")
+    assert article.locator("h1").is_visible()
+    assert seen.page.locator(".predict textarea").count() == 0
+
+
+def test_a_raw_formula_is_found(watch, server):
+    page = watch().open(f"{server}/{TOC['root']}.html").page
+    page.evaluate(r"document.querySelector('article').append('so \\(x\\) and $y^2$, for $5')")
+    assert page.evaluate(RAW_FORMULAS) == ["\\(", "\\)", "$y^2$"]
+
+
+def test_the_checker_finds_a_planted_violation(watch, server, axe):
+    page = watch().open(f"{server}/{TOC['root']}.html").page
+    page.evaluate("document.querySelector('article').insertAdjacentHTML('beforeend', '<input type=range>')")
+    assert [one[0] for one in violations(axe, page)] == ["label"]
+
+
+def test_a_planted_request_and_error_are_seen(watch, server):
+    seen = watch().open(f"{server}/{TOC['root']}.html")
+    seen.page.evaluate("new Image().src = 'http://outside.invalid/x.png'")
+    seen.page.evaluate("setTimeout(() => { throw new Error('planted') })")
+    seen.page.wait_for_timeout(500)
+    assert outside(seen.requests, server) == ["http://outside.invalid/x.png"]
+    assert any("planted" in error for error in seen.errors)
+
+
+# ---------------------------------------------------------------- predictions
+
+
+@pytest.fixture(params=["http", "file"])
+def how_to_use(request, built_book, server) -> str:
+    """The address of the page that has a prediction to try, served and from disk."""
+    name = "book/how_to_use.html"
+    return f"{server}/{name}" if request.param == "http" else (built_book / name).as_uri()
+
+
+def test_a_prediction_is_kept_in_this_browser(watch, how_to_use):
+    seen = watch().open(how_to_use)
+    seen.page.get_by_label("Your prediction").fill("about seven")
+    seen.open(how_to_use)
+    assert seen.page.get_by_label("Your prediction").input_value() == "about seven"
+
+
+def test_a_prediction_is_sent_nowhere(watch, how_to_use):
+    seen = watch().open(how_to_use)
+    seen.requests.clear()
+    seen.page.get_by_label("Your prediction").press_sequentially("about seven")
+    seen.page.wait_for_timeout(300)
+    assert seen.requests == []
+    assert "never sent anywhere" in seen.page.locator(".predict").inner_text()
+
+
+def test_predictions_work_where_the_browser_refuses_storage(watch, server):
+    seen = watch().open(f"{server}/book/how_to_use.html")
+    seen.page.evaluate("() => { Storage.prototype.setItem = () => { throw new DOMException('refused'); }; }")
+    seen.page.get_by_label("Your prediction").fill("about seven")
+    assert seen.page.get_by_label("Your prediction").input_value() == "about seven"
+    assert seen.errors == []
