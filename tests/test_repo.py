@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from packaging.specifiers import SpecifierSet
 
 import rnnlab
 import tasks
@@ -75,6 +76,16 @@ def test_every_direct_requirement_is_pinned_and_so_constrained():
 def test_constraints_hold_for_other_builds_and_machines():
     lines = [line for line in read("constraints.txt").splitlines() if not line.startswith("#")]
     assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in lines), "a local build (+cpu), a URL or a path"
+
+
+def test_constraints_fit_every_python_of_the_range():
+    """A package may drop patch releases: soupsieve 4 needs 3.11.5, and Debian 12 has 3.11.2."""
+    held = dict(line.split("==") for line in read("constraints.txt").splitlines() if not line.startswith("#"))
+    pythons = [f"3.{minor}.0" for minor in range(environment.LOWEST[1], environment.BEYOND[1])]
+    for package in importlib.metadata.distributions():
+        if held.get(package.name) == package.version:
+            wanted = SpecifierSet(package.metadata["Requires-Python"] or "")
+            assert all(map(wanted.contains, pythons)), f"{package.name} {package.version} needs Python {wanted}"
 
 
 def test_conda_route_has_the_same_versions():

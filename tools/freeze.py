@@ -1,4 +1,7 @@
-"""Print constraints.txt for what .venv holds: make env VERSIONS=pinned && .venv/bin/python -m tools.freeze."""
+"""Print constraints.txt for what .venv holds; the header below has the command.
+
+Make it with an early Python 3.11, such as Debian 12's 3.11.2: packages drop patch releases too (soupsieve 4 needs 3.11.5).
+"""
 
 import re
 import subprocess
@@ -7,7 +10,7 @@ import sys
 HEADER = """\
 # Every package of the environment with its version, so that it still installs next year. Made by
 #   make env VERSIONS=pinned && .venv/bin/python -m tools.freeze > constraints.txt
-# Linux, Python 3.11; a package that only another system needs is not held."""
+# with Python 3.11.2, on Linux: a package that only another system needs is not held."""
 
 
 def main() -> None:
