@@ -1,0 +1,28 @@
+"""The one plot style, and figures of results."""
+
+from cycler import cycler
+
+# Okabe and Ito's colour-blind safe colours, the pale ones darkened to a contrast of at least 3:1 on white.
+SERIES = ["#0072b2", "#c4500a", "#008060", "#a3568a", "#8a6d00", "#3a86b8", "#5b5b5b", "#7a3e2a"]
+
+STYLE = {
+    "axes.facecolor": "none",
+    "axes.grid": True,
+    "axes.labelsize": 9.5,
+    "axes.prop_cycle": cycler(color=SERIES),
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 10,
+    "figure.dpi": 72,
+    "figure.facecolor": "none",
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "grid.alpha": 0.35,
+    "grid.linewidth": 0.5,
+    "image.cmap": "cividis",
+    "legend.frameon": False,
+    "lines.linewidth": 1.8,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "rnnlab",
+}
