@@ -1,6 +1,6 @@
 """Print constraints.txt for what .venv holds; the header below has the command.
 
-Make it with an early Python 3.11, such as Debian 12's 3.11.2: packages drop patch releases too (soupsieve 4 needs 3.11.5).
+Make it with an early Python 3.11, such as Debian 12's 3.11.2: packages drop patch releases too (soupsieve 4: 3.11.5).
 """
 
 import re
