@@ -252,7 +252,8 @@ class Flipbook:
 
     def _draw_all(self):
         stage = Stage(self.fn, self.panels, self.size)
-        bar = tqdm(self.states, desc=self.name, unit="state", delay=5, leave=False, file=sys.__stderr__)
+        # The kernel's own stderr: the bar is for the terminal that builds the book, not for the page.
+        bar = tqdm(self.states, desc=self.name, unit="state", delay=5, leave=False, disable=None, file=sys.__stderr__)
         drawn, sentences = zip(*(draw_state(stage, state, self.name) for state in bar), strict=True)
         # The quick way keeps axes between states. Where that shows, every state is drawn on cleared axes.
         check = Stage(self.fn, self.panels, self.size, keep=False)

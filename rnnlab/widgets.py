@@ -175,10 +175,11 @@ class Explore:
         return buffer.getvalue()
 
     def _repr_mimebundle_(self, include=None, exclude=None):
-        still = {"image/png": base64.b64encode(self.png()).decode(), "text/plain": "; ".join(self.alt)}
+        text = "; ".join(self.alt)
         if self.page:
-            return {"text/html": self.page, "text/plain": still["text/plain"]}
-        return self.live()._repr_mimebundle_() | still
+            return {"text/html": self.page, "text/plain": text}
+        still = {"image/png": base64.b64encode(self.png()).decode(), "text/plain": text}
+        return self.live()._repr_mimebundle_() | still, {"image/png": {"alt": text}}
 
 
 def explore(*, alt, panels=1, size=(4.4, 3.2), **sliders):
