@@ -37,7 +37,7 @@ def port(default: int) -> int:
     return int(value)
 
 
-def claim(number: int):
+def claim(number: int, task: str):
     """Return a server of the built book that already holds its port."""
     from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
@@ -58,7 +58,7 @@ def claim(number: int):
     except OSError as error:
         if error.errno not in (errno.EADDRINUSE, errno.EACCES):
             raise
-        raise Failure(f"port {number} is in use: choose another, as in `make book PORT={number + 1}`") from None
+        raise Failure(f"port {number} is in use: choose another, as in `make {task} PORT={number + 1}`") from None
 
 
 def env(_: list) -> int:
@@ -82,7 +82,7 @@ def html(arguments: list) -> int:
 
 def book(arguments: list) -> int:
     """Build the book and serve it on this machine (PORT=8000)."""
-    with claim(port(8000)) as server:  # first, so that a port in use is known before the wait
+    with claim(port(8000), "book") as server:  # first, so that a port in use is known before the wait
         status = html(arguments)
         if status:
             return status
@@ -111,7 +111,7 @@ def lab(arguments: list) -> int:
     """Open JupyterLab on the notebooks (PORT=8888)."""
     make_environment()
     number = port(8888)
-    claim(number).server_close()
+    claim(number, "lab").server_close()
     options = [f"--ServerApp.port={number}", "--ServerApp.ip=127.0.0.1", "--ServerApp.root_dir=notebooks"]
     options += ["--ServerApp.answer_yes=True"]  # Ctrl-C ends it without a question
     options += ["--LabApp.news_url=", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]

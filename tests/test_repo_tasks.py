@@ -252,7 +252,7 @@ def test_port_in_use(settings, capsys, task):
         number = taken.getsockname()[1]
         assert tasks.main([task, f"PORT={number}"]) == 2
     line = one_line(capsys.readouterr().err)
-    assert f"port {number} is in use" in line and f"PORT={number + 1}" in line
+    assert f"port {number} is in use" in line and f"make {task} PORT={number + 1}" in line
 
 
 @pytest.mark.parametrize("value", ["http", "0", "70000", "-1"])
