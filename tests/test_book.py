@@ -233,8 +233,8 @@ def notebook(cells: list) -> str:
 def small_book(tmp_path, build_book):
     """A function that builds a book of one page and one lesson with this project's own configuration."""
     shutil.copy(ROOT / "_config.yml", tmp_path)
-    for part in ("_ext", "_static"):
-        shutil.copytree(ROOT / "book" / part, tmp_path / "book" / part, ignore=shutil.ignore_patterns("__pycache__"))
+    for part in ("book/_ext", "book/_static", "rnnlab"):
+        shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "book" / "references.bib", tmp_path / "book")
     (tmp_path / "_toc.yml").write_text("format: jb-book\nroot: book/intro\nchapters:\n  - file: notebooks/lesson\n")
     (tmp_path / "notebooks").mkdir()
@@ -277,3 +277,27 @@ def test_a_broken_link_stops_every_build_not_only_the_first(small_book):
     first, second = small_book(GOOD_CELLS, broken), small_book(GOOD_CELLS, broken)
     assert first.returncode != 0
     assert second.returncode != 0
+
+
+def test_a_changed_style_sheet_reaches_the_pages(small_book, tmp_path):
+    assert small_book(GOOD_CELLS).returncode == 0
+    with (tmp_path / "book" / "_static" / "book.css").open("a") as sheet:
+        sheet.write(".changed { color: red; }")
+    assert small_book(GOOD_CELLS).returncode == 0
+    assert ".changed" in (tmp_path / "book" / "_build" / "html" / "_static" / "book.css").read_text(encoding="utf-8")
+
+
+def test_an_error_in_a_drawing_function_stops_the_build_and_names_the_settings(small_book):
+    drawing = """
+from rnnlab.widgets import explore, slider
+
+@explore(length=slider([1, 2, 3]), alt=["A line of some length"])
+def faulty(ax, length):
+    ax.plot([1, 2][: 3 - length], [1, 2][: 3 - length])
+    return f"{1 / (length - 3):.1f}"
+faulty
+"""
+    build = small_book([*GOOD_CELLS, drawing])
+    assert build.returncode != 0
+    assert "length=3" in build.stdout
+    assert "ZeroDivisionError" in build.stdout

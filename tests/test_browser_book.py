@@ -8,10 +8,12 @@ import yaml
 
 pytest.importorskip("playwright", reason="no browser: Playwright is not installed")
 from axe_playwright_python.sync_playwright import Axe  # noqa: E402
+from playwright.sync_api import expect  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
 TOC = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
 WRITTEN = [TOC["root"], *(chapter["file"] for chapter in TOC["chapters"])]
+LESSONS = [page for page in WRITTEN if page.startswith("notebooks/")]
 PAGES = [*WRITTEN, "search", "genindex"]
 SHARED_WEIGHT = 4_000_000
 
@@ -166,3 +168,75 @@ def test_predictions_work_where_the_browser_refuses_storage(watch, server):
     seen.page.get_by_label("Your prediction").fill("about seven")
     assert seen.page.get_by_label("Your prediction").input_value() == "about seven"
     assert seen.errors == []
+
+
+# ---------------------------------------------------------------- explorables
+
+LIVE = "figure.rl-explore:has(input[type=range])"
+
+
+def looks(figure) -> tuple:
+    """Return what a reader sees of a figure: the picture and its sentence."""
+    return figure.locator(".rl-panels").inner_html(), figure.locator(".rl-say").inner_text()
+
+
+def values(figure) -> list:
+    """Return what the sliders of a figure say, to the eye and to a screen reader."""
+    written = figure.locator("output").all_inner_texts()
+    spoken = [one.get_attribute("aria-valuetext") for one in figure.locator("input[type=range]").all()]
+    assert spoken == written
+    return written
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_a_lesson_has_explorables(watch, server, name):
+    page = watch().open(f"{server}/{name}.html").page
+    assert page.locator(LIVE).count() >= 3
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_each_slider_moves_its_figure_by_keyboard_and_reset_restores_it(watch, server, name):
+    seen = watch().open(f"{server}/{name}.html")
+    for figure in seen.page.locator(LIVE).all():
+        at_first, said_first = looks(figure), values(figure)
+        for n, slider in enumerate(figure.locator("input[type=range]").all()):
+            slider.focus()
+            slider.press("Home")
+            lowest, said_lowest = looks(figure), values(figure)
+            slider.press("End")
+            assert looks(figure) != lowest
+            assert values(figure)[n] != said_lowest[n]
+            assert values(figure)[:n] + values(figure)[n + 1 :] == said_lowest[:n] + said_lowest[n + 1 :]
+            figure.get_by_role("button", name="Reset").press("Enter")
+            assert (looks(figure), values(figure)) == (at_first, said_first)
+    assert seen.errors == []
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_each_slider_has_a_name(watch, server, name):
+    for figure in watch().open(f"{server}/{name}.html").page.locator(LIVE).all():
+        for slider in figure.locator("input[type=range]").all():
+            label = slider.evaluate("slider => slider.closest('label').querySelector('span').textContent").strip()
+            assert label
+            assert figure.get_by_role("slider", name=label).count() == 1
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_a_sentence_is_announced_once_the_slider_rests(watch, server, name):
+    figure = watch().open(f"{server}/{name}.html").page.locator(LIVE).first
+    spoken = figure.locator("[aria-live=polite]")
+    slider = figure.locator("input[type=range]").first
+    slider.focus()
+    for key in ("Home", "End", "ArrowLeft", "ArrowLeft"):
+        slider.press(key)
+    expect(spoken).to_have_text(figure.locator(".rl-say").inner_text())
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_figures_show_their_first_state_without_javascript(watch, server, name):
+    page = watch(java_script_enabled=False).page
+    page.goto(f"{server}/{name}.html")
+    for figure in page.locator("figure.rl-explore").all():
+        assert figure.locator(".rl-panels svg path").count() > 0
+        assert figure.locator(".rl-say").inner_text().strip()
+        assert not figure.locator(".rl-controls").is_visible()
