@@ -1,5 +1,7 @@
 """The built book in a real browser: formulas, accessibility, weight, phones, predictions; no network, no errors."""
 
+import functools
+import random
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -16,6 +18,23 @@ WRITTEN = [TOC["root"], *(chapter["file"] for chapter in TOC["chapters"])]
 LESSONS = [page for page in WRITTEN if page.startswith("notebooks/")]
 PAGES = [*WRITTEN, "search", "genindex"]
 SHARED_WEIGHT = 4_000_000
+
+# The panels of a figure as markup, without what only serves to exchange their parts.
+PICTURE = """(panels) => {
+    const picture = panels.cloneNode(true);
+    picture.querySelectorAll("defs").forEach(defs => defs.remove());
+    picture.querySelectorAll("[data-varies]").forEach(part => part.removeAttribute("data-varies"));
+    picture.querySelectorAll("[data-slot]").forEach(slot => slot.replaceWith(...slot.childNodes));
+    return picture.innerHTML;
+}"""
+PICTURE_OF_MARKUP = f"""(markup) => {{
+    const holder = document.createElement("template");
+    holder.innerHTML = markup;
+    return ({PICTURE})(holder.content.querySelector(".rl-panels"));
+}}"""
+LOST_CLIPS = """(panels) => [...panels.querySelectorAll("[clip-path]")]
+    .map(part => part.getAttribute("clip-path").match(/#([^)]+)/)[1])
+    .filter(name => !document.getElementById(name))"""
 
 # TeX marks left in the text that a reader sees, outside of code.
 RAW_FORMULAS = r"""() => {
@@ -240,3 +259,57 @@ def test_figures_show_their_first_state_without_javascript(watch, server, name):
         assert figure.locator(".rl-panels svg path").count() > 0
         assert figure.locator(".rl-say").inner_text().strip()
         assert not figure.locator(".rl-controls").is_visible()
+
+
+def move_to(figure, explorable, state: dict):
+    """Set every slider of a figure, as a reader's hand would."""
+    for n, (key, slider) in enumerate(explorable.sliders.items()):
+        figure.locator("input[type=range]").nth(n).fill(str(slider.values.index(state[key])))
+
+
+def sentence(explorable, state: dict) -> str:
+    """Return what the drawing function says about a state, drawn on plain axes."""
+    from matplotlib.figure import Figure
+
+    axes = [Figure().subplots() for _ in range(explorable.panels)]
+    return explorable(axes[0] if explorable.panels == 1 else axes, **state)
+
+
+@pytest.fixture(scope="module")
+def explorables():
+    """A function that runs a lesson and returns its explorables by name."""
+    from explorables import load
+
+    from rnnlab.widgets import Explore
+
+    @functools.cache
+    def of_lesson(name: str) -> dict:
+        cells = load(ROOT / f"{name}.ipynb").namespace.values()
+        return {one.name: one for one in cells if isinstance(one, Explore)}
+
+    return of_lesson
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_published_states_are_what_python_draws(watch, server, explorables, name):
+    page = watch().open(f"{server}/{name}.html").page
+    chance = random.Random(name)
+    for figure in page.locator("figure.rl-explore").all():
+        explorable, panels = explorables(name)[figure.get_attribute("data-name")], figure.locator(".rl-panels")
+        states = explorable.grid()
+        for state in chance.sample(states, min(5, len(states))):
+            move_to(figure, explorable, state)
+            assert panels.evaluate(PICTURE) == page.evaluate(PICTURE_OF_MARKUP, explorable.svg(**state)), state
+            assert panels.evaluate(LOST_CLIPS) == []
+            assert figure.locator(".rl-say").inner_text() == sentence(explorable, state)
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_another_state_would_not_pass_for_this_one(watch, server, explorables, name):
+    page = watch().open(f"{server}/{name}.html").page
+    figure = page.locator(LIVE).first
+    explorable = explorables(name)[figure.get_attribute("data-name")]
+    other = next(state for state in explorable.grid() if state != explorable.default)
+    shown = figure.locator(".rl-panels").evaluate(PICTURE)
+    assert shown == page.evaluate(PICTURE_OF_MARKUP, explorable.svg())
+    assert shown != page.evaluate(PICTURE_OF_MARKUP, explorable.svg(**other))
