@@ -105,7 +105,9 @@ def install_commands() -> list:
         # Debian's bare Python lacks it, but its own pip can install into an environment that has none.
         venv.append("--without-pip")
         pip = [sys.executable, "-m", "pip", "--python", PYTHON]
-    return [venv, *pip_commands(pip)]
+    # Matplotlib warns when it first lists the fonts of a slow machine, and a warning in a lesson stops the book.
+    fonts = [PYTHON, "-c", "import matplotlib.font_manager"]
+    return [venv, *pip_commands(pip), fonts]
 
 
 def make_environment() -> None:
