@@ -406,3 +406,15 @@ def fragment(panels, sentence, name, data=None):
         f'<div class="rl-controls" hidden></div>{panels}'
         f'<figcaption class="rl-say" aria-live="polite">{html.escape(sentence)}</figcaption>{live}</figure>'
     )
+
+
+def png(fn, panels, size, state):
+    """Return one state as PNG bytes, in the colours of print."""
+    with matplotlib.rc_context(STYLE | {"figure.dpi": 110, "figure.facecolor": "white"}):
+        width, height = size
+        figure = Figure(figsize=(width * panels, height), layout="constrained")
+        FigureCanvasAgg(figure)
+        axes = figure.subplots(1, panels, squeeze=False)[0].tolist()
+        fn(axes[0] if panels == 1 else axes, **state)
+        figure.savefig(buffer := io.BytesIO())
+    return buffer.getvalue()

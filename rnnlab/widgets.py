@@ -3,17 +3,12 @@
 import base64
 import html
 import inspect
-import io
 import os
 
 import ipywidgets
-import matplotlib
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
-from rnnlab.flipbook import ExploreError, Flipbook, Stage, assemble, draw_state, fragment, grid
-from rnnlab.plots import STYLE
+from rnnlab.flipbook import ExploreError, Flipbook, Stage, assemble, draw_state, fragment, grid, png
 
 __all__ = ["Explore", "ExploreError", "explore", "slider"]
 
@@ -165,14 +160,7 @@ class Explore:
 
     def png(self):
         """Return the default state as PNG bytes, for viewers that show neither widgets nor the page."""
-        with matplotlib.rc_context(STYLE | {"figure.dpi": 110, "figure.facecolor": "white"}):
-            width, height = self.size
-            figure = Figure(figsize=(width * self.panels, height), layout="constrained")
-            FigureCanvasAgg(figure)
-            axes = figure.subplots(1, self.panels, squeeze=False)[0].tolist()
-            self.fn(axes[0] if self.panels == 1 else axes, **self.default)
-            figure.savefig(buffer := io.BytesIO())
-        return buffer.getvalue()
+        return png(self.fn, self.panels, self.size, self.default)
 
     def _repr_mimebundle_(self, include=None, exclude=None):
         text = "; ".join(self.alt)

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from explorables import load
 
 import rnnlab as rl
+from explorables import load
 
 LESSON = Path(__file__).resolve().parents[1] / "notebooks" / "02_vanishing_and_exploding.ipynb"
 
