@@ -73,6 +73,14 @@ def test_each_lesson_is_in_the_contents():
     assert lessons == set(LESSONS)
 
 
+@pytest.mark.parametrize("name", LESSONS)
+def test_the_introduction_leads_to_each_lesson(built_book, name):
+    links = [given.get("href", "") for tag, given in elements(built_book / f"{TOC['root']}.html") if tag == "a"]
+    article = (ROOT / f"{TOC['root']}.md").read_text(encoding="utf-8")
+    assert f"../{name}.html" in links
+    assert f"(../{name}.ipynb)" in article  # in its text, not only beside it
+
+
 def test_the_start_page_leads_into_the_book(built_book):
     assert f"url={TOC['root']}.html" in (built_book / "index.html").read_text(encoding="utf-8")
 

@@ -1,6 +1,5 @@
 """The built book in a real browser: formulas, accessibility, weight, phones, predictions; no network, no errors."""
 
-import functools
 import random
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -277,17 +276,10 @@ def sentence(explorable, state: dict) -> str:
 
 @pytest.fixture(scope="module")
 def explorables():
-    """A function that runs a lesson and returns its explorables by name."""
+    """A function that runs a lesson, once, and returns its explorables by name."""
     from explorables import load
 
-    from rnnlab.widgets import Explore
-
-    @functools.cache
-    def of_lesson(name: str) -> dict:
-        cells = load(ROOT / f"{name}.ipynb").namespace.values()
-        return {one.name: one for one in cells if isinstance(one, Explore)}
-
-    return of_lesson
+    return lambda name: load(ROOT / f"{name}.ipynb").explorables
 
 
 @pytest.mark.parametrize("name", LESSONS)
