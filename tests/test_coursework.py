@@ -11,8 +11,9 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from coursework_submissions import FAULTS, MANUAL, grading, packed, solutions, submissions
 from nbgrader.api import Gradebook
+
+from coursework_submissions import FAULTS, MANUAL, grading, packed, solutions, submissions
 
 COURSE = Path(__file__).parents[1] / "notebooks" / "coursework"
 NAME = "ps1_bptt"
