@@ -148,6 +148,15 @@ def test_a_threshold_from_the_plateau_cuts_nearly_every_gradient_that_learns(les
     assert np.median(lesson["acts"]) > 0.9
 
 
+def test_norms_grow_a_hundredfold(lesson):
+    growth = [
+        history.grad_norm.max() / np.median(history.grad_norm[:50])
+        for runs in lesson["HISTORIES"].values()
+        for history in runs
+    ]
+    assert np.median(growth) > 50
+
+
 def test_unclipped_runs_end_worse_than_guessing_and_clipped_ones_learn(lesson):
     guessing = rl.TemporalOrder(20).baseline
     assert min(lesson["ends"]["no clip"]) > guessing
@@ -195,6 +204,24 @@ def test_what_the_lesson_concludes_from_the_comparison(lesson):
     ends = {method: [float(end.rstrip("%")) for end in share.split(" to ")] for method, share in shares.items()}
     assert ends["no clip"][1] < min(ends["by norm"][0], ends["by value"][0])
     assert ends["by norm"][1] > ends["by value"][0] and ends["by value"][1] > ends["by norm"][0]
+
+
+def test_only_the_product_of_learning_rate_and_threshold_counts_where_the_clip_always_acts():
+    trials = [t for t in stored("clipping_compare")["pilot"] if t["method"] == "by norm" and t["threshold"] < 1]
+    losses = {}
+    for trial in trials:
+        losses.setdefault(round(trial["lr"] * trial["threshold"], 6), []).append(np.mean(trial["losses"]))
+    pairs = [pair for pair in losses.values() if len(pair) == 2]
+    assert len(pairs) == 2  # 0.005 and 0.015, each reached in two ways
+    assert all(abs(np.diff(pair)[0]) < 0.06 for pair in pairs)
+    assert max(map(max, losses.values())) - min(map(min, losses.values())) > 1
+
+
+def test_the_tuning_figure_shows_every_trial(lesson):
+    for against, count in (("learning rate", 36), ("learning rate x threshold", 24)):
+        (tuning, _), _ = drawn(lesson["fair"], against=against)
+        points = [line for line in tuning.lines if line.get_linestyle() == "-" and line.get_fillstyle() == "full"]
+        assert sum(np.isfinite(line.get_xdata()).sum() for line in points) == count
 
 
 def test_random_runs_of_the_comparison_begin_as_stored():
