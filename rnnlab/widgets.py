@@ -8,7 +8,8 @@ import os
 import ipywidgets
 import numpy as np
 
-from rnnlab.flipbook import ExploreError, Flipbook, Stage, assemble, draw_state, fragment, grid, png
+from rnnlab.flipbook import Flipbook, assemble, fragment, grid
+from rnnlab.stage import ExploreError, Stage, draw_state, png
 
 __all__ = ["Explore", "ExploreError", "explore", "slider"]
 

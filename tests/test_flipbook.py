@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rnnlab import flipbook
-from rnnlab.flipbook import ExploreError, Flipbook, Stage, assemble, draw_state
+from rnnlab import flipbook, stage
+from rnnlab.flipbook import Flipbook, assemble
+from rnnlab.stage import ExploreError, Stage, draw_state
 from rnnlab.widgets import explore, slider
 
 
@@ -109,17 +110,17 @@ def test_a_state_has_the_lines_of_a_full_savefig(phase, tmp_path):
         ax.set(xlim=(0, 6), ylim=(-1.2, 1.2), xlabel="t", ylabel="y")
         return "A wave."
 
-    stage = Stage(draw, 1, (4, 3))
+    quick = Stage(draw, 1, (4, 3))
     for warm in (1, phase):
-        parts, _ = stage.draw({"phase": warm})
-    ours = max(path_data(assemble(parts, stage, ["a"], "wave")), key=len)
-    with matplotlib.rc_context(flipbook.PAGE_STYLE):
+        parts, _ = quick.draw({"phase": warm})
+    ours = max(path_data(assemble(parts, quick, ["a"], "wave")), key=len)
+    with matplotlib.rc_context(stage.PAGE_STYLE):
         figure = Figure(figsize=(4, 3), dpi=72, layout="constrained")
         FigureCanvasAgg(figure)
         axes = figure.subplots()
         draw(axes, phase)
         figure.set_layout_engine("none")  # the layout depends on the canvas: text is measured differently
-        axes.set_position(stage.axes[0].get_position())
+        axes.set_position(quick.axes[0].get_position())
         figure.savefig(tmp_path / "full.svg")
     theirs = max(path_data((tmp_path / "full.svg").read_text()), key=len)
     np.testing.assert_allclose(ours, theirs, atol=0.3)  # pixels; ours are rounded to a tenth
@@ -206,7 +207,7 @@ def test_colours_and_fonts_belong_to_the_page():
 
     picture = still.html().split("</style>")[1]
     assert "var(--rl-c0," in picture and "var(--rl-c1," in picture and "currentColor" in picture
-    assert "font-family" not in picture and "#000000" not in picture and flipbook.INK not in picture
+    assert "font-family" not in picture and "#000000" not in picture and stage.INK not in picture
 
 
 def test_a_still_figure_has_no_script():

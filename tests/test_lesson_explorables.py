@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from explorables import load
-from rnnlab.flipbook import Stage, assemble, draw_state
+from rnnlab.flipbook import assemble
+from rnnlab.stage import Stage, draw_state
 
 LESSONS = sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 NUMBER = re.compile(r"[-+]?\d[\d,]*\.?\d*(?:e[-+]?\d+)?")

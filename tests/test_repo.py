@@ -27,10 +27,11 @@ FLOORS = (
     {"models"},
     {"torch_twin", "training", "diagnostics"},
     {"doctor", "sweeps", "plots"},
+    {"stage"},
     {"flipbook"},
     {"widgets"},
 )
-HEAVY = {"torch": {"torch_twin", "doctor"}, "matplotlib": {"plots", "flipbook"}, "ipywidgets": {"widgets"}}
+HEAVY = {"torch": {"torch_twin", "doctor"}, "matplotlib": {"plots", "stage"}, "ipywidgets": {"widgets"}}
 
 NEVER_STORED = {
     "a path of one machine": r"(?<![\w.])/(?:root|work|tmp|home/\w+|Users/\w+)/[\w.]|[A-Z]:\\\\?Users\\",
