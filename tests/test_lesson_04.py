@@ -84,6 +84,17 @@ def test_with_a_clip_no_step_is_longer_than_lr_times_threshold_and_none_saturate
     assert all(np.linalg.norm(lesson["error_and_gradient"](*point)[1]) > 1e-6 for point in path)
 
 
+def test_with_a_learning_rate_of_1_the_unclipped_run_reaches_the_valley(lesson):
+    for nudge in (0, 1e-10, -1e-10):
+        path, errors = lesson["descend"](lr=1.0, max_norm=np.inf, start=(6.0, -3.05 + nudge))
+        assert errors[-1] < 1e-3 and lesson["step_lengths"](path).max() < 1
+
+
+def test_clipped_runs_that_differ_in_the_14th_digit_end_apart(lesson):
+    ends = [lesson["descend"](lr=0.1, max_norm=1.0, start=(6.0, -3.05 + k * 1e-14))[1][-1] for k in range(5)]
+    assert np.ptp(ends) > 1e-4
+
+
 def test_the_figure_shows_the_path_and_its_errors(lesson):
     (surface, curve), sentence = drawn(lesson["cliff"], max_norm=1, lr=0.1, updates=50)
     path, errors = lesson["descend"](0.1, 1)
