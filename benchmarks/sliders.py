@@ -28,7 +28,7 @@ from playwright.sync_api import sync_playwright
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "sliders.json"
-MOVES = 100
+MOVES, ROW = 100, 10  # in JupyterLab the radius goes forth over a row of states, then back over the next row
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync"]  # fmt: skip
 
@@ -137,8 +137,16 @@ def jupyterlab(folder):
         server.wait()
 
 
+def press(page, handle, key):
+    """Move the keyboard to a slider and, with a key, the slider itself; wait until its picture has come."""
+    handle.focus()
+    if key:
+        page.keyboard.press(key)
+        page.wait_for_timeout(500)
+
+
 def live(browser, folder):
-    """Measure in JupyterLab."""
+    """Measure in JupyterLab, over states that are seen for the first time: the kernel remembers what it has drawn."""
     with jupyterlab(folder) as address:
         page = browser.new_page()
         page.goto(address)
@@ -148,18 +156,16 @@ def live(browser, folder):
         page.keyboard.press("Shift+Enter")
         page.wait_for_selector(".rl-explore svg", timeout=120_000)
         page.evaluate(IN_THE_LAB)
-        page.locator(".noUi-handle").first.focus()
+        radius, lengths = (page.locator(".noUi-handle").nth(n) for n in range(2))
         for move in range(MOVES):
-            # Forth over new states and, once, back over kept ones: a reader's first visits are what is measured.
-            page.keyboard.press("ArrowRight" if move % 20 < 10 else "ArrowLeft")
+            row, column = divmod(move, ROW)
+            if column == 0:  # the same radii at another length are states that the kernel has not drawn yet
+                press(page, lengths, "ArrowRight" if row else "Home")
+                press(page, radius, "Home" if row == 0 else None)
+                page.evaluate(f"window.rlTimes.length = {move}")  # only the moves below are counted
+            page.keyboard.press("ArrowLeft" if row % 2 else "ArrowRight")
             page.wait_for_function(f"window.rlTimes.length > {move}", timeout=10_000)
             page.wait_for_timeout(30)
-            if move % 20 == 19:
-                page.locator(".noUi-handle").nth(1).focus()
-                page.keyboard.press("ArrowRight")
-                page.wait_for_timeout(500)
-                page.evaluate(f"window.rlTimes.length = {move + 1}")
-                page.locator(".noUi-handle").first.focus()
         return summary(page.evaluate("window.rlTimes"))
 
 
