@@ -41,8 +41,9 @@ window.rnnlabFlipbook ??= async (figure) => {
   const bar = figure.querySelector(".rl-controls");
   const inputs = data.controls.map((control, i) => {
     const label = bar.appendChild(document.createElement("label"));
-    // The slider comes first: a label belongs to the first field in it, and an output counts as one.
-    label.innerHTML = '<span></span><input type="range" min="0" step="1" autocomplete="off"><output></output>';
+    // The slider comes first: a label belongs to the first field in it, and an output counts as one. An output is also
+    // announced whenever it changes, but the slider says its value already.
+    label.innerHTML = '<span></span><input type="range" min="0" step="1" autocomplete="off"><output aria-live="off"></output>';
     const [name, input, value] = label.children;
     name.textContent = control.label;
     input.max = control.texts.length - 1;

@@ -23,6 +23,7 @@ from rnnlab.stage import ExploreError, Stage, draw_state
 HERE = Path(__file__).parent
 MAX_STATES = 4_000
 MAX_KILOBYTES = 400  # of one explorable in its page, compressed states and default picture together
+FRAME = ("Spine", "XAxis", "YAxis")
 VARIABLE = re.compile(r' d="[^"]*"|>[^<]+<')  # what can change inside a fragment without a new fragment
 
 
@@ -53,7 +54,7 @@ class Flipbook:
         bar = tqdm(self.states, desc=self.name, unit="state", delay=5, leave=False, disable=None, file=sys.__stderr__)
         drawn, sentences = zip(*(draw_state(stage, state, self.name) for state in bar), strict=True)
         # The quick way keeps axes between states. Where that shows, every state is drawn on cleared axes.
-        for number in random.Random(0).sample(range(len(self.states)), min(6, len(self.states))):
+        for number in suspects(drawn):
             if draw_state(check, self.states[number], self.name)[0] != drawn[number]:
                 return check, *zip(*(draw_state(check, state, self.name) for state in self.states), strict=True)
         return stage, drawn, sentences
@@ -95,7 +96,7 @@ class Flipbook:
                 f"{len(self.states)} states: give a slider fewer values, or draw fewer points"
             )
         controls = [{"label": s.label, "texts": s.texts, "at": s.index} for s in self.sliders.values()]
-        return fragment(self.still, self.sentence, self.name, {"controls": controls, "slots": packed})
+        return style() + figure_html(self.still, self.sentence, self.name, player(controls, packed))
 
 
 def grid(sliders, name):
@@ -122,6 +123,21 @@ def default_index(sliders):
     for s in sliders.values():
         index = index * len(s.values) + s.index
     return index
+
+
+def suspects(drawn, count=60):
+    """Choose states to draw again on cleared axes.
+
+    What a state leaves behind for the next ones (a scale, an inverted axis, a tick) shows in the frame. So the first
+    and the last state of every different frame are chosen, at most `count` of them, and some others.
+    """
+    chance, frames = random.Random(0), {}
+    for number, parts in enumerate(drawn):
+        frame = tuple(picture for (*_, kind, _), picture in parts if kind in FRAME)
+        frames.setdefault(frame, []).append(number)
+    ends = sorted({number for members in frames.values() for number in (members[0], members[-1])})
+    others = range(len(drawn))
+    return chance.sample(ends, min(count, len(ends))) + chance.sample(others, min(6, len(others)))
 
 
 def painting_order(drawn):
@@ -173,24 +189,32 @@ def assemble(parts, stage, alt, name):
         svgs.append(
             f'<svg viewBox="0 0 {stage.width:g} {stage.height:g}" role="img" aria-label="{html.escape(text)}" '
             f'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink">'
-            f"<defs>{stage.clip_paths() if panel == 0 else ''}</defs>{body}</svg>"
+            f"<defs>{''.join(stage.definitions.values()) if panel == 0 else ''}</defs>{body}</svg>"
         )
     return f'<div class="rl-panels">{"".join(svgs)}</div>'
 
 
-def fragment(panels, sentence, name, data=None):
-    """Return a figure as HTML; with data, also the script that brings its sliders to life."""
-    style, script = (HERE / "flipbook.css").read_text(), (HERE / "flipbook.js").read_text()
-    live = ""
-    if data and data["controls"]:
-        packed = json.dumps(data).replace("</", "<\\/")
-        live = (
-            "<noscript><p>The sliders need JavaScript; this is the picture they start from.</p></noscript>"
-            f'<script type="application/json">{packed}</script>'
-            f"<script>{script}\nrnnlabFlipbook(document.currentScript.closest('figure'))</script>"
-        )
+def style():
+    """Return the style sheet of explorables as an element."""
+    return f"<style>{(HERE / 'flipbook.css').read_text(encoding='utf-8')}</style>"
+
+
+def figure_html(panels, sentence, name, player=""):
+    """Return a figure as HTML: place for sliders, panels, sentence, and what brings the sliders to life."""
     return (
-        f'<style>{style}</style><figure class="rl-explore" data-name="{html.escape(name)}">'
-        f'<div class="rl-controls" hidden></div>{panels}'
-        f'<figcaption class="rl-say" aria-live="polite">{html.escape(sentence)}</figcaption>{live}</figure>'
+        f'<figure class="rl-explore" data-name="{html.escape(name)}"><div class="rl-controls" hidden></div>{panels}'
+        f'<figcaption class="rl-say" aria-live="polite">{html.escape(sentence)}</figcaption>{player}</figure>'
+    )
+
+
+def player(controls, slots):
+    """Return the script that moves the sliders through the states, with its data; nothing if there are no sliders."""
+    if not controls:
+        return ""
+    data = json.dumps({"controls": controls, "slots": slots}).replace("</", "<\\/")
+    script = (HERE / "flipbook.js").read_text(encoding="utf-8")
+    return (
+        "<noscript><p>The sliders need JavaScript; this is the picture they start from.</p></noscript>"
+        f'<script type="application/json">{data}</script>'
+        f"<script>{script}\nrnnlabFlipbook(document.currentScript.closest('figure'))</script>"
     )

@@ -1,4 +1,4 @@
-"""Draw states of one figure quickly, as parts of light SVG whose colours and font the page's theme chooses."""
+"""Draw states of one figure quickly, as parts of an SVG picture."""
 
 import io
 import itertools
@@ -6,32 +6,33 @@ import re
 
 import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_mixed import MixedModeRenderer
 from matplotlib.backends.backend_svg import RendererSVG
 from matplotlib.figure import Figure
 
-from rnnlab.plots import SERIES, STYLE
-
-# Colours that the page's theme decides are drawn in sentinel colours and become CSS variables in the SVG.
-INK, FAINT, PAPER = "#010203", "#818283", "#fdfefd"
-THEME = {color: f"var(--rl-c{i},{color})" for i, color in enumerate(SERIES)}
-THEME |= {INK: "currentColor", FAINT: "var(--rl-faint,#767676)", PAPER: "var(--rl-paper,#fff)"}
-INKS = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")
-PAGE_STYLE = (
-    STYLE | dict.fromkeys(INKS, INK) | {"grid.color": FAINT, "legend.facecolor": PAPER, "legend.edgecolor": FAINT}
-)
+from rnnlab.plots import STYLE
+from rnnlab.svg import PAGE_STYLE, tidy
 
 
 class ExploreError(RuntimeError):
     """Say that an explorable cannot be drawn or published, and why."""
 
 
+class _Renderer(RendererSVG):
+    """Name clip paths by their shape: Matplotlib numbers them, and two states could use one number for two shapes."""
+
+    def _get_clippath_id(self, clippath):
+        return clippath.vertices.tobytes(), clippath.codes is not None and clippath.codes.tobytes()
+
+
 class Stage:
     """Draw states of one drawing function, keeping the figures and whatever of their axes stays the same.
 
     A fresh Matplotlib figure for each state would cost some 60 ms; here a state costs about 10. Private names of
-    Matplotlib are used for it, so `tests/test_flipbook.py` compares the result with full drawings.
+    Matplotlib are used for it, so `tests/test_stage.py` compares the result with full drawings.
 
     Args:
         fn: draws a state on the axes it is given and returns its sentence.
@@ -43,11 +44,14 @@ class Stage:
     def __init__(self, fn, panels, size, keep=True):
         self.fn, self.keep = fn, keep
         self.width, self.height = (72 * side for side in size)
-        with matplotlib.rc_context(PAGE_STYLE):
+        # Ids in the page are hashes of what they name. With this salt no two explorables of a page share one.
+        self.style = PAGE_STYLE | {"svg.hashsalt": fn.__name__}
+        with matplotlib.rc_context(self.style):
             self.figures = [Figure(figsize=size, dpi=72, layout="constrained") for _ in range(panels)]
             self.axes = [FigureCanvasAgg(figure).figure.subplots() for figure in self.figures]
-        self.laid_out = False
-        self.axis_pictures, self.clips = {}, {}
+        self.cells = [axes.get_subplotspec() for axes in self.axes]
+        self.boxes = None  # where the axes of each figure stand, once they are laid out
+        self.axis_pictures, self.definitions = {}, {}
 
     def draw(self, state):
         """Draw a state.
@@ -56,54 +60,46 @@ class Stage:
             the parts of the picture in the order of painting, as (slot, SVG fragment), where a slot is (panel, number
             of the axes, kind, count); and the function's sentence.
         """
-        with matplotlib.rc_context(PAGE_STYLE):
-            if self.laid_out:
+        with matplotlib.rc_context(self.style):
+            if self.boxes:
                 self._reset()
             sentence = self.fn(self.axes[0] if len(self.axes) == 1 else self.axes, **state)
-            if not self.laid_out:
-                self._lay_out()
-            renderer = RendererSVG(self.width, self.height, buffer := io.StringIO(), 72)
+            self._place_axes()
+            vector = _Renderer(self.width, self.height, buffer := io.StringIO(), 72)
             parts = []
             for panel, figure in enumerate(self.figures):
+                # It gives way to an image where an artist asks to be rasterized: the 256 cells of a colour bar, say.
+                renderer = MixedModeRenderer(figure, self.width / 72, self.height / 72, 72, vector)
                 for number, axes in enumerate(figure.axes):
-                    parts += self._draw_axes(axes, (panel, number), renderer, buffer)
-            self.clips |= {name: clip for clip, name in renderer._clipd.values()}
+                    parts += self._paint_all(_artists_of_axes(axes, renderer), (panel, number), renderer, buffer)
+                parts += self._paint_all(_own_artists(figure), (panel, len(figure.axes)), renderer, buffer)
+            self.definitions |= _definitions(vector, buffer)
         return parts, sentence
 
     def _reset(self):
-        for figure in self.figures:
-            for extra in figure.axes[1:]:
+        for figure, axes, cell in zip(self.figures, self.axes, self.cells, strict=True):
+            for extra in [*figure.axes[1:], *_own_artists(figure)]:
                 extra.remove()
-        for axes in self.axes:
-            if not self.keep:
-                axes.clear()
-                continue
-            artists = (axes.lines, axes.patches, axes.collections, axes.images, axes.texts, axes.artists, axes.tables)
-            for artist in list(itertools.chain(*artists)):
-                artist.remove()
-            if axes.get_legend() is not None:
-                axes.get_legend().remove()
-            axes.set_prop_cycle(None)
-            axes.relim()
-            axes.set_autoscale_on(True)
-            for place in ("left", "center", "right"):
-                axes.set_title("", loc=place)
+            figure._suptitle = figure._supxlabel = figure._supylabel = None
+            if axes.get_subplotspec() is not cell:  # a colour bar has taken some of it
+                axes.set_subplotspec(cell)
+            _remove_artists(axes) if self.keep else axes.clear()
 
-    def _lay_out(self):
+    def _place_axes(self):
         """Let the layout engine place the axes once; then they stay, so that nothing jumps when a slider moves."""
-        for figure in self.figures:
-            figure.canvas.draw()
-            figure.set_layout_engine("none")
-            for axes in figure.axes:
-                axes.set_position(axes.get_position())
-        self.laid_out = True
+        if self.boxes is None:
+            for figure in self.figures:
+                figure.canvas.draw()
+                figure.set_layout_engine("none")
+            self.boxes = [[axes.get_position(original=True) for axes in figure.axes] for figure in self.figures]
+        for figure, boxes in zip(self.figures, self.boxes, strict=True):
+            for axes, box in zip(figure.axes, boxes, strict=False):  # another state may have a colour bar more, or less
+                if axes.get_position(original=True).bounds != box.bounds:
+                    axes.set_position(box)
 
-    def _draw_axes(self, axes, place, renderer, buffer):
-        axes.apply_aspect()
-        axes._unstale_viewLim()
+    def _paint_all(self, artists, place, renderer, buffer):
         parts, counts = [], {}
-        children = [child for child in axes.get_children() if child.get_visible() and child is not axes.patch]
-        for artist in sorted(children, key=lambda child: child.get_zorder()):
+        for artist in artists:
             kind = type(artist).__name__
             counts[kind] = counts.get(kind, -1) + 1
             if isinstance(artist, Axis):
@@ -116,47 +112,82 @@ class Stage:
             parts.append(((*place, kind, counts[kind]), picture))
         return parts
 
-    def clip_paths(self):
-        """Return the <clipPath> elements that the drawn parts refer to."""
-        out = []
-        for name, clip in self.clips.items():
-            if len(clip) == 4:
-                x, y, width, height = (_short(float(side)) for side in clip)
-                shape = f'<rect x="{x}" y="{y}" width="{width}" height="{height}"/>'
-            else:
-                renderer = RendererSVG(self.width, self.height, io.StringIO(), 72)
-                shape = tidy(f'<path d="{renderer._convert_path(clip[0], clip[1], simplify=False)}"/>')
-            out.append(f'<clipPath id="{name}">{shape}</clipPath>')
-        return "".join(out)
+
+def _own_artists(figure):
+    """Return what stands on a figure itself, as its title does."""
+    return [child for child in figure.get_children() if child is not figure.patch and not isinstance(child, Axes)]
+
+
+def _remove_artists(axes):
+    """Take away what a state has drawn; scales, labels and ticks stay, as most functions set them alike every time."""
+    artists = (axes.lines, axes.patches, axes.collections, axes.images, axes.texts, axes.artists, axes.tables)
+    for artist in list(itertools.chain(*artists, axes.child_axes)):
+        artist.remove()
+    if axes.get_legend() is not None:
+        axes.get_legend().remove()
+    axes.set_prop_cycle(None)
+    axes.relim()
+    axes.set_autoscale_on(True)
+    for place in ("left", "center", "right"):
+        axes.set_title("", loc=place)
+
+
+def _artists_of_axes(axes, renderer):
+    """Return what `Axes.draw` would draw, in its order."""
+    locator = axes.get_axes_locator()
+    axes.apply_aspect(locator(axes, renderer) if locator else None)
+    axes._unstale_viewLim()
+    axes._update_title_position(renderer)
+    framed = axes.axison and axes.get_frame_on()
+    hidden = [] if framed else [*axes.spines.values()]
+    hidden += [] if axes.axison else [axes.xaxis, axes.yaxis]
+    shown = [child for child in axes.get_children() if child not in hidden and child is not axes.patch]
+    background = [axes.patch] if framed and axes.get_facecolor()[3] else []
+    return [child for child in background + sorted(shown, key=lambda one: one.get_zorder()) if child.get_visible()]
 
 
 def _look_of_axis(axis):
     """Return all that decides how an axis looks: its picture is drawn again only when this changes."""
-    interval = tuple(axis.axes.viewLim.bounds), tuple(axis.get_view_interval())
-    ticks = [
-        (tuple(np.round(part.locator.tick_values(*axis.get_view_interval()), 9)), type(part.formatter).__name__,
-         tuple(getattr(part.formatter, "seq", ())))
-        for part in (axis.major, axis.minor)
-    ]  # fmt: skip
-    label = axis.label.get_text(), axis.label.get_size()
-    settings = repr(sorted(axis._major_tick_kw.items(), key=str)), repr(sorted(axis._minor_tick_kw.items(), key=str))
+    ticks = [(tick.get_loc(), *_look_of_text(tick.label1)) for tick in axis._update_ticks()]
     return (
         axis.axis_name,
-        interval,
+        tuple(axis.axes.viewLim.bounds),
+        axis.get_inverted(),
         axis.get_scale(),
-        *ticks,
-        label,
-        settings,
         tuple(np.round(axis.axes.bbox.bounds, 3)),
+        *ticks,
+        axis.major.formatter.get_offset(),
+        _look_of_text(axis.label),
+        (axis.labelpad, axis.get_label_position()),
+        repr([axis._major_tick_kw, axis._minor_tick_kw]),
+        repr([spine._position for spine in axis.axes.spines.values()]),
     )
+
+
+def _look_of_text(text):
+    font = hash(text.get_fontproperties())
+    return text.get_text(), str(text.get_color()), text.get_rotation(), text.get_alpha(), text.get_visible(), font
+
+
+def _definitions(renderer, buffer):
+    """Return the clip paths and hatches that the parts drawn so far refer to, by id."""
+    start = buffer.tell()
+    renderer._write_clips()
+    renderer._write_hatches()
+    buffer.seek(start)
+    found = re.finditer(r'<(clipPath|pattern) id="([^"]+)".*?</\1>', tidy(buffer.read()))
+    return {element[2]: element[0] for element in found}
 
 
 def _paint(artist, renderer, buffer):
     # Without these two, an artist's SVG would depend on what was drawn before it.
-    renderer._markers.clear()
-    renderer._path_collection_id = 0
+    renderer._vector_renderer._markers.clear()
+    renderer._vector_renderer._path_collection_id = 0
     start = buffer.tell()
     artist.draw(renderer)
+    if renderer._rasterizing:  # it waits for the next artist, which may share the image
+        renderer.stop_rasterizing()
+        renderer._rasterizing = False
     buffer.seek(start)
     return tidy(buffer.read())
 
@@ -183,50 +214,3 @@ def png(fn, panels, size, state):
         fn(axes[0] if panels == 1 else axes, **state)
         figure.savefig(buffer := io.BytesIO())
     return buffer.getvalue()
-
-
-# ---------------------------------------------------------------- lighter SVG
-
-LONG_NUMBER = re.compile(r"-?\d+\.\d{2,}")
-
-
-def _short(number):
-    """Write a number with one digit after the point and nothing superfluous."""
-    text = f"{number:.1f}".removesuffix(".0")
-    text = re.sub(r"^(-?)0\.", r"\1.", text)
-    return "0" if text in ("-0", "") else text
-
-
-def _short_match(number):
-    return _short(float(number.group()))
-
-
-def _shorten(match):
-    return LONG_NUMBER.sub(_short_match, match.group())
-
-
-def _short_path(match):
-    """Round a path to a tenth of a pixel and write polylines in relative steps: a third of the size."""
-    path = match.group(1)
-    if re.search("[CQz]", path) or "L" not in path:
-        return f' d="{" ".join(LONG_NUMBER.sub(_short_match, path).split())}"'
-    out = []
-    for piece in path.split("M")[1:]:
-        points = np.array(piece.replace("L", " ").split(), dtype=float).reshape(-1, 2)
-        tenths = np.round(points * 10).astype(int)
-        steps = " ".join(f"{_short(dx / 10)} {_short(dy / 10)}" for dx, dy in np.diff(tenths, axis=0))
-        out.append(f"M{_short(tenths[0, 0] / 10)} {_short(tenths[0, 1] / 10)}" + (f"l{steps}" if steps else ""))
-    return f' d="{"".join(out)}"'
-
-
-def tidy(svg):
-    """Make a fragment of Matplotlib's SVG lighter and let the page's theme choose its colours and font."""
-    svg = re.sub(r"<!--.*?-->", "", svg, flags=re.S)
-    svg = re.sub(r' d="([^"]*)"', _short_path, svg)
-    svg = re.sub(r'(?:x|y|transform)="[^"]*"', _shorten, svg)
-    svg = re.sub(r'<g id="[^"]*"', "<g", svg)
-    svg = re.sub(r"font: ([\d.]+px) [^;\"]*", r"font-size:\1", svg)
-    svg = re.sub(r"font-family: [^;\"]*;? ?", "", svg)
-    svg = re.sub(r">\s+<", "><", svg).strip()
-    svg = re.sub(r'<text style="(?![^"]*fill:)', '<text style="fill:#000000;', svg)
-    return re.sub(r"#[0-9a-f]{6}", lambda color: THEME.get(color.group(), color.group()), svg)

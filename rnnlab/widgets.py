@@ -1,6 +1,8 @@
 """Sliders around a drawing function: live in a kernel, a flipbook in the published page, one function, one picture."""
 
 import base64
+import copy
+import functools
 import html
 import inspect
 import os
@@ -8,7 +10,7 @@ import os
 import ipywidgets
 import numpy as np
 
-from rnnlab.flipbook import Flipbook, assemble, fragment, grid
+from rnnlab.flipbook import Flipbook, assemble, figure_html, grid, style
 from rnnlab.stage import ExploreError, Stage, draw_state, png
 
 __all__ = ["Explore", "ExploreError", "explore", "slider"]
@@ -56,6 +58,12 @@ class slider:
         """Return the value it starts from."""
         return self.values[self.index]
 
+    def named(self, key):
+        """Return this slider, labelled by the argument it moves if it has no label of its own."""
+        one = copy.copy(self)  # the same slider may move an argument of another function, under another name
+        one.label = self.label or key.replace("_", " ")
+        return one
+
     def widget(self):
         """Return the ipywidget that stands for it in a kernel."""
         style = {"description_width": "initial"}
@@ -79,25 +87,28 @@ class Explore:
     """
 
     def __init__(self, fn, sliders, panels, size, alt):
-        self.fn, self.sliders, self.panels, self.size = fn, sliders, panels, size
+        self.fn, self.panels, self.size = fn, panels, size
         self.name, self.alt = fn.__name__, alt
-        self._check_arguments()
-        for key, s in sliders.items():
-            s.label = s.label or key.replace("_", " ")
+        self._check_arguments(sliders)
+        self.sliders = {key: s.named(key) for key, s in sliders.items()}
         self.default = {key: s.default for key, s in sliders.items()}
         # While a book is built every state is drawn NOW: an error in a display method would be swallowed by IPython
         # and leave a hole in the page.
         self.page = self.html() if os.environ.get("RNNLAB_BOOK") else None
 
-    def _check_arguments(self):
-        given, wanted = list(self.sliders), list(inspect.signature(self.fn).parameters)[1:]
+    def _check_arguments(self, sliders):
+        given, wanted = list(sliders), list(inspect.signature(self.fn).parameters)[1:]
         if sorted(given) != sorted(wanted):
             raise ValueError(f"expected sliders for the arguments {wanted} of {self.name}, got {given}")
-        if not isinstance(self.alt, list | tuple) or len(self.alt) != self.panels or not all(map(str, self.alt)):
+        if (
+            not isinstance(self.alt, list | tuple)
+            or len(self.alt) != self.panels
+            or not all(isinstance(text, str) and text.strip() for text in self.alt)
+        ):
             raise ValueError(
                 f"expected alt to be {self.panels} text(s), one for each panel of {self.name}, got {self.alt!r}"
             )
-        for key, s in self.sliders.items():
+        for key, s in sliders.items():
             if not isinstance(s, slider):
                 raise TypeError(f"expected {key} to be a slider(...), got {s!r}")
 
@@ -133,16 +144,16 @@ class Explore:
 
     def live(self):
         """Return sliders, a reset button and the picture as one ipywidget."""
-        stage, pictures, view = Stage(self.fn, self.panels, self.size), {}, ipywidgets.HTML()
+        stage, view = Stage(self.fn, self.panels, self.size), ipywidgets.HTML()
         draw_state(stage, self.default, self.name)
         widgets = {key: s.widget() for key, s in self.sliders.items()}
 
+        @functools.lru_cache(maxsize=256)  # some 10 MB at most
+        def picture(*values):
+            return self._picture(stage, dict(zip(widgets, values, strict=True)))
+
         def show(_=None):
-            state = {key: widget.value for key, widget in widgets.items()}
-            key = tuple(state.values())
-            if key not in pictures:
-                pictures[key] = self._picture(stage, state)
-            view.value = pictures[key]
+            view.value = picture(*(widget.value for widget in widgets.values()))
 
         reset = ipywidgets.Button(description="Reset", layout=ipywidgets.Layout(width="5em"))
         reset.on_click(lambda _: [setattr(widget, "value", self.default[key]) for key, widget in widgets.items()])
@@ -150,14 +161,16 @@ class Explore:
             widget.observe(show, "value")
         show()
         bar = ipywidgets.HBox([*widgets.values(), reset], layout=ipywidgets.Layout(flex_flow="row wrap"))
-        return ipywidgets.VBox([bar, view] if widgets else [view])
+        # Apart from the picture: a browser that gets a style sheet looks at its whole page again.
+        sheet = ipywidgets.HTML(style(), layout=ipywidgets.Layout(display="none"))
+        return ipywidgets.VBox([sheet, bar, view] if widgets else [sheet, view])
 
     def _picture(self, stage, state):
         try:
             parts, sentence = draw_state(stage, state, self.name)
         except ExploreError as error:  # a dead slider would look like a picture that does not depend on it
             return f'<figure class="rl-explore"><p class="rl-error">{html.escape(str(error))}</p></figure>'
-        return fragment(assemble(parts, stage, self.alt, self.name), sentence, self.name)
+        return figure_html(assemble(parts, stage, self.alt, self.name), sentence, self.name)
 
     def png(self):
         """Return the default state as PNG bytes, for viewers that show neither widgets nor the page."""

@@ -27,6 +27,7 @@ FLOORS = (
     {"models"},
     {"torch_twin", "training", "diagnostics"},
     {"doctor", "sweeps", "plots"},
+    {"svg"},
     {"stage"},
     {"flipbook"},
     {"widgets"},

@@ -23,7 +23,7 @@ def make(**changes):
 
 def parts(widget):
     """Return the sliders, the reset button and the picture of a live widget."""
-    bar, view = widget.children
+    _, bar, view = widget.children
     *sliders, reset = bar.children
     return sliders, reset, view
 
@@ -64,6 +64,30 @@ def test_bad_explorables():
         explore(n=[1, 2], alt=["a"])(draw)
     with pytest.raises(ValueError, match="settings out of"):
         make().svg(colour=1)
+
+
+def test_one_slider_may_serve_two_functions():
+    shared = slider([1, 2])
+
+    @explore(first_number=shared, alt=["a"])
+    def one(ax, first_number):
+        return "One."
+
+    @explore(second_number=shared, alt=["a"])
+    def two(ax, second_number):
+        return "Two."
+
+    labels = [next(iter(each.sliders.values())).label for each in (one, two)]
+    assert labels == ["first number", "second number"] and shared.label is None
+
+
+def test_a_move_sends_the_picture_and_no_style_sheet():
+    live = make().live()
+    sheet, _, view = live.children
+    assert "<style>" in sheet.value and sheet.layout.display == "none"
+    sent = view.value
+    parts(live)[0][0].value = 1.5
+    assert "<style>" not in sent + view.value
 
 
 def test_a_moved_slider_changes_the_picture_and_reset_restores_it():
