@@ -2,9 +2,10 @@
 
     python benchmarks/sliders.py
 
-The same explorable in both: two panels, 504 states. In the page a move is an `input` event; in JupyterLab it is a key
-press on the slider, and the clock runs until the kernel's picture is in the page. Both end when the first animation
-frame after the change has been painted: at a message that its callback posted. Stores benchmarks/results/sliders.json.
+The same explorable in both: two panels, 504 states; and, where the book has been built, the pages of its lessons. In
+the page a move is an `input` event; in JupyterLab it is a key press on the slider, and the clock runs until the
+kernel's picture is in the page. Both end when the first animation frame after the change has been painted: at a message
+that its callback posted. Stores benchmarks/results/sliders.json.
 
 Goals: in the page 33 ms at the 95th percentile of 100 moves; in JupyterLab 80 ms in the median.
 """
@@ -21,6 +22,7 @@ import tempfile
 import time
 import urllib.request
 from contextlib import contextmanager, suppress
+from importlib.metadata import version
 from pathlib import Path
 from statistics import median, quantiles
 
@@ -93,6 +95,18 @@ IN_THE_LAB = """() => {
 def summary(times):
     """Return median and 95th percentile in milliseconds."""
     return {"moves": len(times), "median_ms": round(median(times), 1), "p95_ms": round(quantiles(times, n=20)[-1], 1)}
+
+
+def lessons(browser):
+    """Measure in the lesson pages of the book, where it has been built: each slider of the page in turn."""
+    found = {}
+    for path in sorted((ROOT / "book" / "_build" / "html" / "notebooks").glob("[0-9][0-9]_*.html")):
+        page = browser.new_page()
+        page.goto(path.as_uri())
+        page.wait_for_function("document.querySelectorAll('.rl-reset').length > 2")
+        found[path.stem] = summary(page.evaluate(IN_THE_PAGE, MOVES))
+        page.close()
+    return found
 
 
 def published(browser, folder):
@@ -179,7 +193,11 @@ def main():
         for name, measure, goal in (("page", published, "p95 33 ms"), ("jupyterlab", live, "median 80 ms")):
             record[name] = measure(browser, Path(folder)) | {"goal": goal}
             print(f"{name}: {record[name]}", flush=True)
-        record |= {"python": platform.python_version(), "chromium": browser.version, "cores": os.cpu_count()}
+        record["page"]["lessons"] = lessons(browser)
+        print(f"lessons: {record['page']['lessons']}", flush=True)
+        versions = {name: version(name) for name in ("matplotlib", "ipywidgets", "jupyterlab")}
+        record["versions"] = versions | {"python": platform.python_version(), "chromium": browser.version}
+        record |= {"machine": platform.machine(), "cores": os.cpu_count()}
         browser.close()
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(record, indent=1) + "\n")
