@@ -67,7 +67,7 @@ class Flipbook:
     def _pool(self, drawn, sentences):
         """Split the pictures into what never changes and slots with pools of looks."""
         slots, painted = [], []
-        order, drawn = painting_order(drawn), [dict(parts) for parts in drawn]
+        order, drawn = painting_order(drawn, self.name), [dict(parts) for parts in drawn]
         for key in order:
             looks = [parts.get(key, "") for parts in drawn]
             pool, index = pooled(looks)
@@ -140,8 +140,12 @@ def suspects(drawn, count=60):
     return chance.sample(ends, min(count, len(ends))) + chance.sample(others, min(6, len(others)))
 
 
-def painting_order(drawn):
-    """Merge the slots of all states into one order of painting."""
+def painting_order(drawn, name):
+    """Merge the slots of all states into one order of painting.
+
+    Raises:
+        ExploreError: there is none, because one part lies above another in one state and below it in another.
+    """
     order = []
     for parts in drawn:
         place = 0
@@ -151,6 +155,11 @@ def painting_order(drawn):
             else:
                 order.insert(place, key)
                 place += 1
+    rank = {key: n for n, key in enumerate(order)}
+    for parts in drawn:
+        ranks = [rank[key] for key, _ in parts]
+        if ranks != sorted(ranks):
+            raise ExploreError(f"expected {name} to paint in one order in all states: give each artist one zorder")
     return order
 
 
@@ -188,7 +197,8 @@ def assemble(parts, stage, alt, name):
         body = "".join(picture for key, picture in parts if key[0] == panel)
         svgs.append(
             f'<svg viewBox="0 0 {stage.width:g} {stage.height:g}" role="img" aria-label="{html.escape(text)}" '
-            f'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink">'
+            # Matplotlib writes no colour where it fills with black: the ink of the page is inherited there.
+            f'fill="currentColor" xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink">'
             f"<defs>{''.join(stage.definitions.values()) if panel == 0 else ''}</defs>{body}</svg>"
         )
     return f'<div class="rl-panels">{"".join(svgs)}</div>'
@@ -211,7 +221,7 @@ def player(controls, slots):
     """Return the script that moves the sliders through the states, with its data; nothing if there are no sliders."""
     if not controls:
         return ""
-    data = json.dumps({"controls": controls, "slots": slots}).replace("</", "<\\/")
+    data = json.dumps({"controls": controls, "slots": slots}).replace("<", "\\u003c")  # no tag, no comment in a script
     script = (HERE / "flipbook.js").read_text(encoding="utf-8")
     return (
         "<noscript><p>The sliders need JavaScript; this is the picture they start from.</p></noscript>"

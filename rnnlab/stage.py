@@ -84,6 +84,11 @@ class Stage:
             if axes.get_subplotspec() is not cell:  # a colour bar has taken some of it
                 axes.set_subplotspec(cell)
             _remove_artists(axes) if self.keep else axes.clear()
+            # Neither of the two undoes these.
+            axes.set_aspect("auto", adjustable="box", anchor="C")
+            for axis, side in ((axes.xaxis, "bottom"), (axes.yaxis, "left")):
+                axis.set_ticks_position(side)
+                axis.set_label_position(side)
 
     def _place_axes(self):
         """Let the layout engine place the axes once; then they stay, so that nothing jumps when a slider moves."""
@@ -122,7 +127,8 @@ def _remove_artists(axes):
     """Take away what a state has drawn; scales, labels and ticks stay, as most functions set them alike every time."""
     artists = (axes.lines, axes.patches, axes.collections, axes.images, axes.texts, axes.artists, axes.tables)
     for artist in list(itertools.chain(*artists, axes.child_axes)):
-        artist.remove()
+        if artist.axes is not None:  # contours take their labels with them
+            artist.remove()
     if axes.get_legend() is not None:
         axes.get_legend().remove()
     axes.set_prop_cycle(None)

@@ -9,7 +9,8 @@ from rnnlab.plots import SERIES, STYLE
 # Colours that the page's theme decides are drawn in sentinel colours and become CSS variables in the SVG.
 INK, FAINT, PAPER = "#010203", "#818283", "#fdfefd"
 THEME = {color: f"var(--rl-c{i},{color})" for i, color in enumerate(SERIES)}
-THEME |= {INK: "currentColor", FAINT: "var(--rl-faint,#767676)", PAPER: "var(--rl-paper,#fff)"}
+THEME |= dict.fromkeys((INK, "#000000"), "currentColor")
+THEME |= {FAINT: "var(--rl-faint,#767676)", PAPER: "var(--rl-paper,#fff)"}
 INKS = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")
 PAGE_STYLE = (
     STYLE | dict.fromkeys(INKS, INK) | {"grid.color": FAINT, "legend.facecolor": PAPER, "legend.edgecolor": FAINT}
@@ -57,5 +58,5 @@ def tidy(svg):
     svg = re.sub(r"font: ([\d.]+px) [^;\"]*", r"font-size:\1", svg)
     svg = re.sub(r"font-family: [^;\"]*;? ?", "", svg)
     svg = re.sub(r">\s+<", "><", svg).strip()
-    svg = re.sub(r'<text style="(?![^"]*fill:)', '<text style="fill:#000000;', svg)
-    return re.sub(r"#[0-9a-f]{6}", lambda color: THEME.get(color.group(), color.group()), svg)
+    svg = re.sub(r'<text style="(?![^"]*fill:)', '<text style="fill: #000000;', svg)
+    return re.sub(r'(?<=[" ])#[0-9a-f]{6}(?=[;"])', lambda color: THEME.get(color.group(), color.group()), svg)

@@ -5,6 +5,7 @@ import copy
 import functools
 import html
 import inspect
+import math
 import os
 
 import ipywidgets
@@ -23,17 +24,17 @@ class slider:
         values: the values it takes, in order: numbers or strings, no two alike.
         at: the one it starts from; the middle one if None.
         label: its name on the page; the argument's name if None.
-        fmt: how a value is written: a format string or a function.
+        fmt: how a value is written: a format string or a function; numbers as by "{:g}", strings as they are if None.
         free: in a kernel, also take numbers between the given ones.
 
     Raises:
-        ValueError: no values, two alike, `at` is none of them, or free=True with strings.
+        ValueError: no values, two alike (also as written), `at` is none of them, or free=True with strings.
 
     >>> slider([1, 2, 5], at=2).texts
     ['1', '2', '5']
     """
 
-    def __init__(self, values, at=None, label=None, fmt="{}", free=False):
+    def __init__(self, values, at=None, label=None, fmt=None, free=False):
         self.values = [value.item() if isinstance(value, np.generic) else value for value in values]
         if not self.values:
             raise ValueError("expected a slider with at least one value, got none")
@@ -43,13 +44,15 @@ class slider:
             raise ValueError(f"expected numbers for a slider with free=True, got {self.values}")
         self.index = len(self.values) // 2 if at is None else self._position(at)
         self.label, self.free = label, free
-        self.write = fmt if callable(fmt) else (lambda value: fmt.format(value))
-        self.texts = [self.write(value) for value in self.values]
+        write = fmt if callable(fmt) else (fmt or "{:g}").format
+        self.texts = [value if fmt is None and isinstance(value, str) else write(value) for value in self.values]
+        if len(set(self.texts)) < len(self.texts):
+            raise ValueError(f"expected values that are written differently, got {self.texts}; give another fmt")
 
     def _position(self, at):
         for n, value in enumerate(self.values):
             same_kind = isinstance(at, str) == isinstance(value, str)
-            if same_kind and (value == at if isinstance(value, str) else np.isclose(value, at)):
+            if same_kind and (value == at if isinstance(value, str) else math.isclose(value, at)):
                 return n
         raise ValueError(f"expected `at` to be one of {self.values}, got {at!r}")
 

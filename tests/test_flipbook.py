@@ -192,3 +192,65 @@ def test_a_still_figure_has_no_script():
         return "Still."
 
     assert "<script" not in still.html() and "noscript" not in still.html()
+
+
+def in_one_state(setting):
+    """Return a function that uses a setting at n=1 only, so that it would show where it leaked into later states."""
+
+    def draw(ax, n):
+        ax.plot([0, n, 1], [0, 1, n])
+        if n == 1:
+            setting(ax)
+        return f"At {n}."
+
+    return draw
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        lambda ax: ax.set_aspect("equal"),
+        lambda ax: ax.yaxis.tick_right(),
+        lambda ax: ax.xaxis.tick_top(),
+        lambda ax: ax.set_yscale("log"),
+        lambda ax: ax.clabel(ax.contour([[1, 2], [3, 5]])),
+    ],
+    ids=["aspect", "ticks right", "ticks above", "logarithmic", "labelled contours"],
+)
+def test_what_one_state_sets_does_not_reach_another(setting):
+    draw = in_one_state(setting)
+    book = make_book(draw, 1, "one_state", n=[1, 2, 3])
+    for number, state in [(1, {"n": 2}), (2, {"n": 3})]:
+        assert play(book, number)[0] == all_at_once(book.stage, state), state
+
+
+def test_a_part_cannot_lie_above_and_below():
+    def draw(ax, n):
+        ax.plot([0, 1], zorder=n)
+        ax.axvspan(0, 1, zorder=3 - n)
+        return "Crossed."
+
+    with pytest.raises(ExploreError, match="expected crossed to paint in one order in all states"):
+        make_book(draw, 1, "crossed", n=[1, 2])
+
+
+def test_black_follows_the_theme_and_text_is_left_alone():
+    @explore(alt=["a"])
+    def still(ax):
+        ax.plot([1, 2], color="black")
+        ax.bar([1], [2], color="k")
+        ax.text(0, 1, "colour #0072b2")
+        return "Still."
+
+    picture = still.html()
+    assert "stroke: #000000" not in picture and "colour #0072b2" in picture
+    assert 'fill="currentColor" xmlns' in picture  # Matplotlib leaves the black of a filled shape to the default
+
+
+def test_a_label_cannot_open_a_comment_in_the_script():
+    @explore(n=slider([1, 2], label="<!-- <script>"), alt=["a"])
+    def drawing(ax, n):
+        return "Fine."
+
+    data = re.search(r'<script type="application/json">(.*?)</script>', drawing.html(), re.S).group(1)
+    assert "<" not in data and json.loads(data)["controls"][0]["label"] == "<!-- <script>"

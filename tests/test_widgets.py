@@ -36,7 +36,13 @@ def test_a_slider_keeps_values_texts_and_start():
     assert slider(["by norm", "by value"], at="by value").index == 1
 
 
+def test_numbers_are_written_short_and_found_exactly():
+    assert slider(np.arange(0.7, 0.95, 0.1)).texts == ["0.7", "0.8", "0.9"]
+    assert slider([0, 1e-9, 1e-8], at=1e-8).default == 1e-8
+
+
 @pytest.mark.parametrize(("arguments", "message"), [
+    ({"values": [0.12, 0.14], "fmt": "{:.1f}"}, "written differently"),
     ({"values": []}, "at least one value"),
     ({"values": [1, 2, 1]}, "different values"),
     ({"values": [1, 2], "at": 3}, r"expected `at` to be one of \[1, 2\], got 3"),
