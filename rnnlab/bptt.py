@@ -9,7 +9,7 @@ Two derivatives of the loss L with respect to a state h_t must be kept apart:
 
 import numpy as np
 
-from rnnlab.checks import has_names, positive_integer, shaped
+from rnnlab.checks import has_names, positive_integer, shaped, whole_numbers
 from rnnlab.tapes import as_tuple
 
 TIME_MAJOR = "rnnlab is time-major (T, B, D), see the notation page"
@@ -33,7 +33,7 @@ class Workspace:
         return self._tapes[key]
 
 
-def unroll(cell, params, x, state=None, work=None):
+def unroll(cell, params, x, state=None, work=None, lengths=None):
     """Run a cell over a batch of sequences and record it.
 
     Args:
@@ -43,6 +43,8 @@ def unroll(cell, params, x, state=None, work=None):
         x: (T, B, D), inputs, time first; T and B at least 1. With runs, (*runs, T, B, D) gives each its own.
         state: h_0 (B, H), or the pair (h_0, c_0) of an LSTM; zeros if None.
         work: a `Workspace` to reuse, or None for fresh arrays.
+        lengths: (B,) whole numbers from 1 to T where shorter sequences are padded at their end; what stands in the
+            padding is not looked at. Then h is 0 from a sequence's end on, and the final state is that at its end.
 
     Returns:
         h (T, B, H) states after each step; the final state, shaped as `state`; the tape that `backprop` walks back.
@@ -59,13 +61,14 @@ def unroll(cell, params, x, state=None, work=None):
     array([1.  , 0.5 , 0.25])
     """
     runs = check_params(cell, params)
-    check_inputs(cell, params, x, state, runs)
+    lengths = check_inputs(cell, params, x, state, runs, lengths)
     T, B, _ = x.shape[-3:]
     tape = (work or Workspace()).tape(cell, T, B, x.dtype, runs, x.ndim > 3)
-    tape.begin(params, x, state)
+    tape.begin(params, x if lengths is None else without_padding(x, lengths), state)
     for views in tape.forward:
         cell.step(*views)
-    return tape.h, tape.state_at(T), tape
+    state = tape.finish(lengths)
+    return tape.h, state, tape
 
 
 def backprop(cell, params, tape, d_h, d_state=None, truncate=None):
@@ -96,6 +99,8 @@ def backprop(cell, params, tape, d_h, d_state=None, truncate=None):
     tape.begin_back(d_h, d_state)
     for chunk, steps in tape.backward:
         for t in range(tape.T - 1, -1, -1):
+            if t in tape.ends:
+                tape.enter(chunk, t)
             cell.step_back(*steps[t])
             if t % window == 0 and t > 0:
                 tape.cut(chunk, t)
@@ -117,22 +122,32 @@ def check_params(cell, params):
     return runs
 
 
-def check_inputs(cell, params, x, state, runs):
-    """Raise unless x and the initial state fit the cell, the runs and the dtype of the parameters."""
+def check_inputs(cell, params, x, state, runs, lengths):
+    """Raise unless inputs, state and lengths fit the cell, the runs and the dtype; return lengths as an array."""
     of_runs = runs if np.ndim(x) > 3 else ()
     shaped(x, (*of_runs, "T", "B", cell.input_size), "x", TIME_MAJOR)
-    if 0 in x.shape:
+    T, B, _ = x.shape[-3:]
+    if 0 in (T, B):
         raise ValueError(f"expected at least one step and one sequence, got x of shape {x.shape}")
     dtype = params["weight_hh"].dtype
     if x.dtype != dtype:
         raise TypeError(f"expected one dtype, got x of {x.dtype} and parameters of {dtype}; use astype")
-    if not np.isfinite(x).all():
-        *_, t, b, _ = where = np.argwhere(~np.isfinite(x))[0]
+    if lengths is not None:
+        lengths = whole_numbers(lengths, (B,), 1, T, "lengths")
+    infinite = ~np.isfinite(x if lengths is None else without_padding(x, lengths))
+    if infinite.any():
+        *_, t, b, _ = where = np.argwhere(infinite)[0]
         raise ValueError(
             f"expected finite inputs, got {x[tuple(where)]} at step {t} of sequence {b}; clean the data first"
         )
     if state is not None:
-        check_state(cell, state, runs, x.shape[-2], dtype, "state")
+        check_state(cell, state, runs, B, dtype, "state")
+    return lengths
+
+
+def without_padding(x, lengths):
+    """Return x (..., T, B, D) with zeros from each sequence's end on."""
+    return np.where((np.arange(x.shape[-3])[:, None] < lengths)[..., None], x, 0)
 
 
 def check_state(cell, state, runs, B, dtype, name):

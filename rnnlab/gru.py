@@ -104,6 +104,9 @@ class GRUTape(Tape):
         self.recurrent, self.scratch = self.array(B, 3, H), self.array(B, H)
         self.half = np.array(0.5, self.dtype)
 
+    def recorded(self):
+        return [self.states[:, 1:], np.moveaxis(self.gates, 2, -2), self.q]
+
     def forward_views(self, chunk):
         H, dot, W_hh_T = self.cell.hidden_size, self.dot_for(chunk), transposed(self.W_hh_halved[chunk])
         recurrent, b_hn, scratch = self.recurrent[chunk], self.b_hn[chunk], self.scratch[chunk]

@@ -154,11 +154,14 @@ class LSTMTape(Tape):
         self.half = np.array(0.5, self.dtype)
         self.c = self.public(self.gates[:, 1:, 4])
 
-    def states_at(self, t):
-        return self.states[:, t], self.gates[:, t, 4]
+    def state_arrays(self):
+        return self.states, self.gates[:, :, 4]
 
     def carries_at(self, t):
         return self.d_h_before, self.d[:, t, :, 5]
+
+    def recorded(self):
+        return [self.states[:, 1:], self.gates[:, 1:, 4], np.moveaxis(self.gates[:, :-1, :4], 2, -2), self.tanh_c]
 
     def forward_views(self, chunk):
         H, dot, W_hh_T, z = self.cell.hidden_size, self.dot_for(chunk), transposed(self.W_hh_halved[chunk]), self.z[chunk]

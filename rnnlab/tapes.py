@@ -34,7 +34,7 @@ class Tape:
     """Record one unrolled sequence, forward and back.
 
     A subclass makes its arrays in `lay_out`, and says how parameters go in (`take_weights`), what each step works on
-    (`forward_views`, `backward_views`) and how gradients come out (`weight_gradients`).
+    (`forward_views`, `backward_views`) and how gradients come out (`local_derivatives`, `weight_gradients`, `d_x`).
 
     Attributes:
         h: (*runs, T, B, H), states after each step.
@@ -76,40 +76,58 @@ class Tape:
         """Return the view in which steps and sequences are one axis of rows."""
         return array.reshape(len(array), self.T * self.B, -1)
 
-    # What enters step t from the past and, in the same order, what leaves step t for the past. A cell with more than
-    # one state array adds its own.
+    # A cell with a second state array, or more to record, extends these three.
 
-    def states_at(self, t):
-        return (self.states[:, t],)
+    def state_arrays(self):
+        """Return each state array, (R, T+1, B, H): entry t enters step t."""
+        return (self.states,)
 
     def carries_at(self, t):
+        """Return, for each state array, where dL/d(what entered step t) stands, (R, B, H)."""
         return (self.d_h_before,)
+
+    def recorded(self):
+        """Return views (R, T, B, ...) of all that the steps forward have written."""
+        return [self.states[:, 1:]]
 
     def begin(self, params, x, state):
         """Take parameters, inputs and the initial state; the steps of `forward` can run after this."""
-        if self.x.ndim > 3:
-            self.x[...] = self.private(x)
-        else:
-            self.x[...] = x
+        self.x[...] = self.private(x) if self.x.ndim > 3 else x
+        for array, given in zip(self.state_arrays(), as_tuple(state, self.cell), strict=True):
+            array[:, 0] = 0 if given is None else self.private(given) if given.ndim > 2 else given
         self.take_weights({name: self.private(params[name]) for name in self.cell.shapes})
-        for array, given in zip(self.states_at(0), as_tuple(state, self.cell), strict=True):
-            array[...] = 0 if given is None else self.private(given) if given.ndim > 2 else given
+
+    def finish(self, lengths):
+        """Return the final state; with lengths that of each sequence, and blank what was computed from padding."""
+        self.ends, self.pad = {self.T - 1: slice(None)}, None
+        if lengths is None:
+            return as_state([self.public(array[:, self.T]) for array in self.state_arrays()])
+        self.ends = {length - 1: np.flatnonzero(lengths == length) for length in set(lengths.tolist())}
+        self.pad = np.arange(self.T)[:, None] >= lengths
+        final = [self.public(array[:, lengths, np.arange(self.B)]) for array in self.state_arrays()]
+        for record in self.recorded():
+            record[:, self.pad] = 0
+        return as_state(final)
 
     def begin_back(self, d_h, d_state):
         """Take the immediate derivatives; the steps of `backward` can run, last one first, after this."""
         self.d_h[...] = d_h
-        for carry, given in zip(self.carries_at(self.T), as_tuple(d_state, self.cell), strict=True):
-            carry[...] = 0 if given is None else self.private(given)
+        if self.pad is not None:
+            self.d_h_all[:, self.pad] = 0
+        for carry in self.carries_at(self.T):
+            carry[...] = 0
+        self.d_final = [self.private(given) for given in as_tuple(d_state, self.cell) if given is not None]
         self.local_derivatives()
+
+    def enter(self, chunk, t):
+        """Add the derivative with respect to the final state of the sequences whose last step is t."""
+        for carry, given in zip(self.carries_at(t + 1), self.d_final, strict=False):
+            carry[chunk][..., self.ends[t], :] += given[chunk][..., self.ends[t], :]
 
     def cut(self, chunk, t):
         """Stop what flows back from step t: the state that entered it is treated as a constant."""
         for carry in self.carries_at(t):
             carry[chunk] = 0
-
-    def state_at(self, t):
-        """Return the state that enters step t, as the caller has it: an array, or a tuple of arrays."""
-        return as_state([self.public(array) for array in self.states_at(t)])
 
     def gradients(self):
         """Return a `Back` with the parameter gradients summed over all steps and sequences."""
