@@ -14,6 +14,8 @@ from rnnlab.lstm import LSTMCell
 from rnnlab.losses import accuracy, cross_entropy, squared_error
 from rnnlab.models import Model
 from rnnlab.optimizers import SGD
+from rnnlab.peepholes import PeepholeLSTMCell
+from rnnlab.stacks import Stack
 from rnnlab.tasks import Adding, Batch, Copy, TemporalOrder
 from rnnlab.training import History, evaluate, train
 
@@ -31,7 +33,9 @@ __all__ = [
     "History",
     "LSTMCell",
     "Model",
+    "PeepholeLSTMCell",
     "RNNCell",
+    "Stack",
     "TemporalOrder",
     "Workspace",
     "accuracy",

@@ -122,12 +122,17 @@ class LSTMCell(Cell):
 
     def jacobians(self, params, tape):
         """Return the Jacobian of every step in the state (h, c), (T, B, 2H, 2H): rows (h_t, c_t)."""
+        by_h, *_, by_c = np.moveaxis(tape.public(tape.local), -3, 0)
+        return self.state_jacobians(tape, by_h, by_c)
+
+    def state_jacobians(self, tape, dh_dc, dc_dc):
+        """Put the Jacobians together from dh_t/dc_t and dc_t/dc_{t-1}, (T, B, H): within a unit in every LSTM."""
         H = self.hidden_size
-        by_h, z_o, *z_ifg, by_c = np.moveaxis(tape.public(tape.local), -3, 0)[..., None]
+        _, z_o, *z_ifg, _ = np.moveaxis(tape.public(tape.local), -3, 0)[..., None]
         W_o, *W_ifg = tape.W_hh[0].reshape(4, H, H)
         dc_dh = sum(factor * W for factor, W in zip(z_ifg, W_ifg, strict=True))
-        dc_dc = by_c * np.eye(H)
-        return np.block([[z_o * W_o + by_h * dc_dh, by_h * dc_dc], [dc_dh, dc_dc]])
+        dh_dc, dc_dc = dh_dc[..., None], dc_dc[..., None] * np.eye(H)
+        return np.block([[z_o * W_o + dh_dc * dc_dh, dh_dc * dc_dc], [dc_dh, dc_dc]])
 
     def activations(self, tape):
         """Return each gate's values in (0, 1), (T, B, H) by name; g is mapped there by (1 + g) / 2."""
