@@ -8,10 +8,14 @@ from rnnlab.bptt import Workspace, backprop, unroll
 from rnnlab.cells import RNNCell
 from rnnlab.clipping import ClipNorm, ClipValue, global_norm
 from rnnlab.diagnostics import gradient_flow, jacobian_products, jacobian_singular_values
+from rnnlab.gru import ChoGRUCell, GRUCell
 from rnnlab.initializers import orthogonal, scale_to_spectral_radius, spectral_norm, spectral_radius
+from rnnlab.lstm import LSTMCell
 from rnnlab.losses import accuracy, cross_entropy, squared_error
 from rnnlab.models import Model
 from rnnlab.optimizers import SGD
+from rnnlab.peepholes import PeepholeLSTMCell
+from rnnlab.stacks import Stack
 from rnnlab.tasks import Adding, Batch, Copy, TemporalOrder
 from rnnlab.training import History, evaluate, train
 
@@ -21,12 +25,17 @@ __all__ = [
     "SGD",
     "Adding",
     "Batch",
+    "ChoGRUCell",
     "ClipNorm",
     "ClipValue",
     "Copy",
+    "GRUCell",
     "History",
+    "LSTMCell",
     "Model",
+    "PeepholeLSTMCell",
     "RNNCell",
+    "Stack",
     "TemporalOrder",
     "Workspace",
     "accuracy",

@@ -9,7 +9,8 @@ Two derivatives of the loss L with respect to a state h_t must be kept apart:
 
 import numpy as np
 
-from rnnlab.checks import has_names, positive_integer, shaped
+from rnnlab.checks import has_names, positive_integer, shaped, whole_numbers
+from rnnlab.tapes import as_tuple
 
 TIME_MAJOR = "rnnlab is time-major (T, B, D), see the notation page"
 
@@ -24,26 +25,29 @@ class Workspace:
     def __init__(self):
         self._tapes = {}
 
-    def tape(self, cell, T, B, dtype):
-        """Return the tape for this cell and size, making it on first use."""
-        key = (id(cell), T, B, np.dtype(dtype))
+    def tape(self, cell, *layout):
+        """Return the tape for this cell and layout (T, B, dtype, runs, x_runs), making it on first use."""
+        key = (id(cell), *layout)
         if key not in self._tapes or self._tapes[key].cell is not cell:
-            self._tapes[key] = cell.tape(T, B, dtype)
+            self._tapes[key] = cell.tape(*layout)
         return self._tapes[key]
 
 
-def unroll(cell, params, x, state=None, work=None):
+def unroll(cell, params, x, state=None, work=None, lengths=None):
     """Run a cell over a batch of sequences and record it.
 
     Args:
-        cell: an `RNNCell`.
-        params: the cell's parameters (other names are ignored), all of x's dtype.
-        x: (T, B, D), inputs, time first; T and B at least 1.
-        state: (B, H), h_0; zeros if None.
+        cell: an `RNNCell`, `LSTMCell` or `GRUCell`.
+        params: the cell's parameters (other names are ignored), all of x's dtype. Leading axes that all of them share
+            are independent runs; every result then has the same axes in front.
+        x: (T, B, D), inputs, time first; T and B at least 1. With runs, (*runs, T, B, D) gives each its own.
+        state: h_0 (B, H), or the pair (h_0, c_0) of an LSTM; zeros if None.
         work: a `Workspace` to reuse, or None for fresh arrays.
+        lengths: (B,) whole numbers from 1 to T where shorter sequences are padded at their end; what stands in the
+            padding is not looked at. Then h is 0 from a sequence's end on, and the final state is that at its end.
 
     Returns:
-        h (T, B, H) states after each step; the final state (B, H); the tape that `backprop` walks back.
+        h (T, B, H) states after each step; the final state, shaped as `state`; the tape that `backprop` walks back.
 
     Raises:
         TypeError: an array is not float32/float64, or dtypes are mixed.
@@ -56,13 +60,15 @@ def unroll(cell, params, x, state=None, work=None):
     >>> h.ravel()
     array([1.  , 0.5 , 0.25])
     """
-    _check_inputs(cell, params, x, state)
-    T, B, _ = x.shape
-    tape = (work or Workspace()).tape(cell, T, B, x.dtype)
-    tape.begin(params, x, state)
+    runs = check_params(cell, params)
+    lengths = check_inputs(cell, params, x, state, runs, lengths)
+    T, B, _ = x.shape[-3:]
+    tape = (work or Workspace()).tape(cell, T, B, x.dtype, runs, x.ndim > 3)
+    tape.begin(params, x if lengths is None else without_padding(x, lengths), state)
     for views in tape.forward:
         cell.step(*views)
-    return tape.h, tape.final_state(), tape
+    state = tape.finish(lengths)
+    return tape.h, state, tape
 
 
 def backprop(cell, params, tape, d_h, d_state=None, truncate=None):
@@ -72,13 +78,14 @@ def backprop(cell, params, tape, d_h, d_state=None, truncate=None):
         cell, params: as given to `unroll`.
         tape: what `unroll` returned.
         d_h: (T, B, H), IMMEDIATE derivative of the loss with respect to each h_t.
-        d_state: (B, H), derivative with respect to the final state from beyond the sequence; None for none.
+        d_state: derivative with respect to the final state from beyond the sequence, shaped as that state; None for
+            none.
         truncate: k or None. With k the sequence is cut into windows of k steps counted from the first, and nothing
             flows back over a border between two windows: the state that enters step t = k, 2k, ... is a constant, as
             after torch's `h.detach()`. None is full BPTT.
 
     Returns:
-        Back: `.params`, `.d_h` (TOTAL derivative at each t), `.d_state`, `.d_x`.
+        Back: `.params`, `.d_h` (TOTAL derivative at each t), `.d_state`, `.d_x`, for an LSTM `.d_c`.
 
     Raises:
         ValueError: d_h or d_state has another shape than the tape, or truncate is not a whole number above 0.
@@ -87,29 +94,70 @@ def backprop(cell, params, tape, d_h, d_state=None, truncate=None):
     """
     shaped(d_h, tape.h.shape, "d_h", "it must have the shape of the states that unroll returned")
     if d_state is not None:
-        shaped(d_state, tape.h.shape[1:], "d_state")
+        check_state(cell, d_state, tape.runs, tape.B, tape.dtype, "d_state")
     window = tape.T if truncate is None else positive_integer(truncate, "truncate")
-    tape.begin_back(params, d_h, d_state)
-    for t in range(tape.T - 1, -1, -1):
-        cell.step_back(*tape.backward[t])
-        if t % window == 0 and t > 0:
-            tape.cut()
-    return tape.gradients(params)
+    tape.begin_back(d_h, d_state)
+    for chunk, steps in tape.backward:
+        for t in range(tape.T - 1, -1, -1):
+            if t in tape.ends:
+                tape.enter(chunk, t)
+            cell.step_back(*steps[t])
+            if t % window == 0 and t > 0:
+                tape.cut(chunk, t)
+    return tape.gradients()
 
 
-def _check_inputs(cell, params, x, state):
-    shaped(x, ("T", "B", cell.input_size), "x", TIME_MAJOR)
-    if 0 in x.shape:
-        raise ValueError(f"expected at least one step and one sequence, got x of shape {x.shape}")
+def check_params(cell, params):
+    """Raise unless the parameters fit the cell; return the axes of runs in front of them, () for none."""
     has_names(params, cell.shapes)
+    first, shape = next(iter(cell.shapes.items()))
+    runs = np.shape(params[first])[: np.ndim(params[first]) - len(shape)]
+    dtype = params[first].dtype if isinstance(params[first], np.ndarray) else None
     for name, shape in cell.shapes.items():
-        shaped(params[name], shape, name)
-        if params[name].dtype != x.dtype:
-            raise TypeError(f"expected one dtype, got x of {x.dtype} and {name} of {params[name].dtype}; use astype")
-    if not np.isfinite(x).all():
-        t, b, _ = np.argwhere(~np.isfinite(x))[0]
-        raise ValueError(f"expected finite inputs, got {x[t, b]} at step {t} of sequence {b}; clean the data first")
+        shaped(params[name], (*runs, *shape), name)
+        if params[name].dtype != dtype:
+            raise TypeError(f"expected one dtype, got {first} of {dtype} and {name} of {params[name].dtype}; use astype")
+    if 0 in runs:
+        raise ValueError(f"expected at least one run, got parameters with leading axes {runs}")
+    return runs
+
+
+def check_inputs(cell, params, x, state, runs, lengths):
+    """Raise unless inputs, state and lengths fit the cell, the runs and the dtype; return lengths as an array."""
+    of_runs = runs if np.ndim(x) > 3 else ()
+    shaped(x, (*of_runs, "T", "B", cell.input_size), "x", TIME_MAJOR)
+    T, B, _ = x.shape[-3:]
+    if 0 in (T, B):
+        raise ValueError(f"expected at least one step and one sequence, got x of shape {x.shape}")
+    dtype = params["weight_hh"].dtype
+    if x.dtype != dtype:
+        raise TypeError(f"expected one dtype, got x of {x.dtype} and parameters of {dtype}; use astype")
+    if lengths is not None:
+        lengths = whole_numbers(lengths, (B,), 1, T, "lengths")
+    infinite = ~np.isfinite(x if lengths is None else without_padding(x, lengths))
+    if infinite.any():
+        *_, t, b, _ = where = np.argwhere(infinite)[0]
+        raise ValueError(
+            f"expected finite inputs, got {x[tuple(where)]} at step {t} of sequence {b}; clean the data first"
+        )
     if state is not None:
-        shaped(state, (x.shape[1], cell.hidden_size), "state", "one row of H numbers for each sequence of the batch")
-        if state.dtype != x.dtype:
-            raise TypeError(f"expected one dtype, got x of {x.dtype} and state of {state.dtype}; use astype")
+        check_state(cell, state, runs, B, dtype, "state")
+    return lengths
+
+
+def without_padding(x, lengths):
+    """Return x (..., T, B, D) with zeros from each sequence's end on."""
+    return np.where((np.arange(x.shape[-3])[:, None] < lengths)[..., None], x, 0)
+
+
+def check_state(cell, state, runs, B, dtype, name):
+    """Raise unless a state fits the cell: an array (B, H), or for an LSTM the pair (h, c) of such arrays."""
+    shape, names = (B, cell.hidden_size), cell.state_names
+    if len(names) > 1 and not (isinstance(state, tuple | list) and len(state) == len(names)):
+        got = f"{len(state)} arrays" if isinstance(state, tuple | list) else f"a {type(state).__name__}"
+        raise ValueError(f"expected {name} to be the pair ({', '.join(names)}), arrays of shape {shape}, got {got}")
+    for array in as_tuple(state, cell):
+        of_runs = runs if name == "d_state" or np.ndim(array) > 2 else ()
+        shaped(array, (*of_runs, *shape), name, "one row of H numbers for each sequence of the batch")
+        if array.dtype != dtype:
+            raise TypeError(f"expected one dtype, got x of {dtype} and {name} of {array.dtype}; use astype")

@@ -38,6 +38,18 @@ def shaped(array, shape, name, hint=""):
         raise ValueError(f"expected {name} of shape {want}, got {array.shape}{'; ' + hint if hint else ''}")
 
 
+def whole_numbers(array, shape, low, high, name):
+    """Return an array of whole numbers from low to high of this shape, or raise TypeError or ValueError."""
+    array = np.asarray(array)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"expected {name} to be whole numbers, got an array of {array.dtype}")
+    if array.shape != shape:
+        raise ValueError(f"expected {name} of shape {shape}, got {array.shape}")
+    if array.min() < low or array.max() > high:
+        raise ValueError(f"expected {name} from {low} to {high}, got {array.min()} to {array.max()}")
+    return array
+
+
 def same_names(params, grads):
     """Raise ValueError unless two flat dicts have the same names and shapes."""
     missing, extra = sorted(params.keys() - grads.keys()), sorted(grads.keys() - params.keys())

@@ -1,4 +1,7 @@
-"""Losses over the steps that a mask selects: the value and its derivative with respect to the outputs."""
+"""Losses over the steps that a mask selects: the value and its derivative with respect to the outputs.
+
+Outputs may have axes of independent runs in front, (*runs, T, B, C): then there is one loss for each run.
+"""
 
 import numpy as np
 
@@ -12,15 +15,14 @@ def squared_error(outputs, y, mask):
         mask: (T, B), 1 where a step counts and 0 elsewhere.
 
     Returns:
-        the loss (float) and d_outputs (T, B, C).
+        the loss (float; (*runs,) with runs) and d_outputs, shaped as outputs.
 
     >>> squared_error(np.full((1, 2, 1), 3.0), np.full((1, 2, 1), 1.0), np.ones((1, 2)))[0]
     4.0
     """
-    weight = _weight(mask, outputs) / outputs.shape[2]
+    weight = _weight(mask, outputs) / outputs.shape[-1]
     difference = outputs - y
-    loss = float((weight * difference**2).sum())
-    return loss, 2 * weight * difference
+    return _total(weight * difference**2), 2 * weight * difference
 
 
 def cross_entropy(outputs, y, mask):
@@ -32,18 +34,18 @@ def cross_entropy(outputs, y, mask):
         mask: (T, B), 1 where a step counts and 0 elsewhere.
 
     Returns:
-        the loss in nats (float) and d_outputs (T, B, C).
+        the loss in nats (float; (*runs,) with runs) and d_outputs, shaped as outputs.
 
     >>> round(cross_entropy(np.zeros((1, 1, 4)), np.array([[2]]), np.ones((1, 1)))[0], 4)
     1.3863
     """
     weight = _weight(mask, outputs)
-    shifted = outputs - outputs.max(axis=2, keepdims=True)
-    log_p = shifted - np.log(np.exp(shifted).sum(axis=2, keepdims=True))
-    index = np.asarray(y)[:, :, None]
-    loss = float(-(weight * np.take_along_axis(log_p, index, axis=2)).sum())
+    shifted = outputs - outputs.max(axis=-1, keepdims=True)
+    log_p = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    index = np.broadcast_to(np.asarray(y), outputs.shape[:-1])[..., None]
+    loss = _total(-weight * np.take_along_axis(log_p, index, axis=-1))
     d_outputs = np.exp(log_p)
-    np.put_along_axis(d_outputs, index, np.take_along_axis(d_outputs, index, axis=2) - 1, axis=2)
+    np.put_along_axis(d_outputs, index, np.take_along_axis(d_outputs, index, axis=-1) - 1, axis=-1)
     return loss, weight * d_outputs
 
 
@@ -52,8 +54,15 @@ def accuracy(outputs, y, mask):
 
     Args: as for `cross_entropy`.
     """
-    right = outputs.argmax(axis=2) == y
-    return float((right * mask).sum() / mask.sum())
+    right = outputs.argmax(axis=-1) == y
+    share = (right * mask).sum(axis=(-2, -1)) / mask.sum()
+    return float(share) if share.ndim == 0 else share
+
+
+def _total(terms):
+    """Return the sum over steps, sequences and outputs: a float, or (*runs,) numbers."""
+    total = terms.sum(axis=(-3, -2, -1))
+    return float(total) if total.ndim == 0 else total
 
 
 def _weight(mask, outputs):

@@ -5,20 +5,24 @@ from typing import Any
 
 import numpy as np
 
-from rnnlab.bptt import backprop, unroll
 from rnnlab.checks import has_names, positive_integer, shaped
+from rnnlab.stacks import Stack
+from rnnlab.tapes import transposed
 
 
 @dataclass
 class Out:
-    """Hold one loss and its gradients.
+    """Hold one loss and its gradients. With parameters that have axes of runs in front, so has everything here.
 
     Attributes:
-        loss: float.
+        loss: float; an array (*runs,) with runs.
         grads: dict name -> gradient, shaped as the parameters.
-        d_h: (T, B, H), TOTAL derivative of the loss with respect to each state.
+        d_h: (T, B, H), TOTAL derivative of the loss with respect to each state (of the top layer; (T, B, 2H) with both
+            directions).
         outputs: (T, B, C), what the readout said.
-        state: (B, H), the final state, to start the next piece of a long sequence from.
+        state: the final state, to start the next piece of a long sequence from; shaped as the state given.
+        d_state: gradient of the initial state, shaped as the state.
+        d_c: (T, B, H), TOTAL derivative with respect to an LSTM's memory; None for other cells.
     """
 
     loss: float
@@ -26,15 +30,18 @@ class Out:
     d_h: Any
     outputs: Any
     state: Any
+    d_state: Any = None
+    d_c: Any = None
 
 
 class Model:
     """Put a linear readout and a loss on a cell: output_t = W_out h_t + b_out.
 
     Args:
-        cell: an `RNNCell`.
+        cell: an `RNNCell`, `LSTMCell` or `GRUCell`.
         output_size: C, numbers (or classes) in one output.
         loss: `squared_error` or `cross_entropy`, or a function of the same form.
+        layers, bidirectional: see `Stack`; parameters then have torch's names with _l0, _l0_reverse, ...
 
     >>> from rnnlab.cells import RNNCell
     >>> from rnnlab.losses import squared_error
@@ -46,60 +53,69 @@ class Model:
     ((10, 3, 4), ['bias_hh', 'bias_ih', 'bias_out', 'weight_hh', 'weight_ih', 'weight_out'])
     """
 
-    def __init__(self, cell, output_size, loss):
+    def __init__(self, cell, output_size, loss, layers=1, bidirectional=False):
         if not callable(loss):
             raise TypeError(f"expected loss to be a function such as rnnlab.squared_error, got {loss!r}")
-        self.cell, self.loss = cell, loss
+        self.cell, self.loss, self.stack = cell, loss, Stack(cell, layers, bidirectional)
         self.output_size = positive_integer(output_size, "output_size")
 
     @property
     def shapes(self):
         """Return the shape of each parameter by name."""
-        C, H = self.output_size, self.cell.hidden_size
-        return {**self.cell.shapes, "weight_out": (C, H), "bias_out": (C,)}
+        C = self.output_size
+        return {**self.stack.shapes, "weight_out": (C, self.stack.width), "bias_out": (C,)}
 
     def init(self, rng, dtype=np.float64):
-        """Draw all parameters: the cell's, then weight_out (C, H) and bias_out (C,) as torch's Linear does.
+        """Draw all parameters: the cells', then weight_out (C, width) and bias_out (C,) as torch's Linear does.
 
         Args:
             rng: a numpy.random.Generator.
             dtype: numpy.float64 or numpy.float32.
         """
-        params, bound = self.cell.init(rng, dtype), 1 / np.sqrt(self.cell.hidden_size)
+        params, bound = self.stack.init(rng, dtype), 1 / np.sqrt(self.stack.width)
         for name in ("weight_out", "bias_out"):
             params[name] = rng.uniform(-bound, bound, self.shapes[name]).astype(dtype)
         return params
 
-    def forward(self, params, x, state=None):
-        """Return the outputs (T, B, C) and the final state (B, H), from inputs x (T, B, D)."""
-        h, state, _ = unroll(self.cell, params, x, state)
+    def forward(self, params, x, state=None, lengths=None):
+        """Return the outputs (T, B, C) and the final state, from inputs x (T, B, D); see `Stack.unroll`."""
+        h, state, _ = self.stack.unroll(params, x, state, lengths=lengths)
         return self._readout(params, h), state
 
-    def loss_and_grads(self, params, batch, state=None, truncate=None, work=None):
+    def loss_and_grads(self, params, batch, state=None, truncate=None, work=None, lengths=None):
         """Run forward and back through time.
 
         Args:
-            params: dict name -> array.
+            params: dict name -> array; leading axes that all share are independent runs on the same batch.
             batch: `.x` (T, B, D), `.y`, `.mask` (T, B), as the tasks give.
-            state: (B, H), h_0; zeros if None.
+            state: the initial state: (B, H), or the pair (h, c) of an LSTM, or with layers (L * directions, B, H) as in
+                torch; zeros if None.
             truncate: see `backprop`.
-            work: a `Workspace`; then `out.d_h` and `out.state` hold until the next call.
+            work: a `Workspace`; then `out.d_h` and the states hold until the next call.
+            lengths: (B,) lengths of padded sequences; see `unroll`. The mask must not select padding.
 
         Returns:
-            Out: `.loss`, `.grads`, `.d_h`, `.outputs`, `.state`.
+            Out: `.loss`, `.grads`, `.d_h`, `.outputs`, `.state`, `.d_state`, `.d_c`.
         """
-        h, state, tape = unroll(self.cell, params, batch.x, state, work)
-        shaped(batch.mask, h.shape[:2], "batch.mask", "one entry for each step of each sequence")
+        h, state, record = self.stack.unroll(params, batch.x, state, work, lengths)
+        shaped(batch.mask, h.shape[-3:-1], "batch.mask", "one entry for each step of each sequence")
         outputs = self._readout(params, h)
         loss, d_outputs = self.loss(outputs, batch.y, batch.mask)
         # The immediate derivative: the path from h_t to the loss through output_t alone.
-        back = backprop(self.cell, params, tape, d_outputs @ params["weight_out"], truncate=truncate)
-        rows = d_outputs.reshape(-1, self.output_size)
-        grads = {**back.params, "weight_out": rows.T @ h.reshape(len(rows), -1), "bias_out": rows.sum(axis=0)}
-        return Out(loss, grads, back.d_h, outputs, state)
+        rows = _rows(d_outputs)
+        d_h = (rows @ params["weight_out"]).reshape(h.shape)
+        back = self.stack.backprop(params, record, d_h, truncate=truncate)
+        grads = {**back.params, "weight_out": transposed(rows) @ _rows(h), "bias_out": rows.sum(axis=-2)}
+        return Out(loss, grads, back.d_h, outputs, state, back.d_state, back.d_c)
 
     def _readout(self, params, h):
         has_names(params, self.shapes)
         for name in ("weight_out", "bias_out"):
-            shaped(params[name], self.shapes[name], name)
-        return h @ params["weight_out"].T + params["bias_out"]
+            shaped(params[name], (*h.shape[:-3], *self.shapes[name]), name)
+        outputs = _rows(h) @ transposed(params["weight_out"]) + params["bias_out"][..., None, :]
+        return outputs.reshape(*h.shape[:-1], self.output_size)
+
+
+def _rows(array):
+    """Return (..., T, B, N) as (..., T * B, N): one product instead of one for each step."""
+    return array.reshape(*array.shape[:-3], -1, array.shape[-1])

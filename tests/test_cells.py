@@ -57,21 +57,21 @@ def test_gradients_match_finite_differences(T, B, D, H, nonlinearity, seed):
 
 
 class WithoutSlope(rl.RNNCell):
-    def step_back(self, d_h, d_z, W_hh, d_h_through_time):
-        d_h += d_h_through_time
+    def step_back(self, dot, d_h, d_z, W_hh, d_h_before):
+        d_h += d_h_before
         d_z[...] = d_h  # the tanh derivative is missing
-        np.matmul(d_z, W_hh, out=d_h_through_time)
+        dot(d_z, W_hh, d_h_before)
 
 
 class Transposed(rl.RNNCell):
-    def step_back(self, d_h, d_z, W_hh, d_h_through_time):
-        super().step_back(d_h, d_z, W_hh.T, d_h_through_time)
+    def step_back(self, dot, d_h, d_z, W_hh, d_h_before):
+        super().step_back(dot, d_h, d_z, W_hh.T, d_h_before)
 
 
 class Forgetful(rl.RNNCell):
-    def step_back(self, d_h, d_z, W_hh, d_h_through_time):
+    def step_back(self, dot, d_h, d_z, W_hh, d_h_before):
         d_z *= d_h  # what came back through time is not added
-        np.matmul(d_z, W_hh, out=d_h_through_time)
+        dot(d_z, W_hh, d_h_before)
 
 
 @pytest.mark.parametrize("faulty", [WithoutSlope, Transposed, Forgetful])

@@ -1,0 +1,127 @@
+"""Long short-term memory whose gates see the memory itself."""
+
+import numpy as np
+from numpy import add, multiply, tanh
+
+from rnnlab.lstm import LSTMCell, LSTMTape
+
+
+class PeepholeLSTMCell(LSTMCell):
+    """Describe the LSTM in which i and f also see c_{t-1}, and o sees c_t, each unit its own memory only.
+
+    i, f = sigmoid(... + w * c_{t-1}), o = sigmoid(... + w * c_t) with the rows of weight_ch, one block of H numbers for
+    each sigmoid gate in the order i, f, o. The rest is as in `LSTMCell`, options too. (torch has no such cell.)
+
+    Source: Gers and Schmidhuber (2000).
+
+    >>> PeepholeLSTMCell(input_size=2, hidden_size=3).shapes["weight_ch"]
+    (9,)
+    """
+
+    @property
+    def peepholes(self):
+        """Return the gates that have peepholes, in the order of the blocks of weight_ch."""
+        return tuple(gate for gate in self.gates if gate != "g")
+
+    @property
+    def shapes(self):
+        """Return the shape of each parameter by name."""
+        blocks = len(self.peepholes)
+        return {**super().shapes, **({"weight_ch": (blocks * self.hidden_size,)} if blocks else {})}
+
+    def tape(self, *layout):
+        """Make the arrays in which a sequence is recorded; see `Tape` for the arguments."""
+        return PeepholeTape(self, *layout)
+
+    def step(
+        self, dot, h_before, W_hh_T, z, z_gates, gates, i_f, i_f_g, half, o, c_before, g_c, products, i_g, f_c, w_if,
+        w_o, c, tanh_c, h,
+    ):  # fmt: skip
+        dot(h_before, W_hh_T, z)
+        add(gates, z_gates, gates)
+        multiply(w_if, c_before, products)
+        add(i_f, products, i_f)  # i and f see c_{t-1}
+        tanh(i_f_g, i_f_g)
+        multiply(i_f, half, i_f)
+        add(i_f, half, i_f)
+        multiply(i_f, g_c, products)
+        add(i_g, f_c, c)  # c_t = i * g + f * c_{t-1}
+        multiply(w_o, c, tanh_c)
+        add(o, tanh_c, o)  # o sees c_t
+        tanh(o, o)
+        multiply(o, half, o)
+        add(o, half, o)
+        tanh(c, tanh_c)
+        multiply(o, tanh_c, h)  # h_t = o * tanh(c_t)
+
+    def step_back(
+        self, dot, d_h, d_h_before, by_h, d_of_h, d_o, w_o, products, d_c, d_c_through_h, d_c_through_time, by_c,
+        d_of_c, d_if, w_if, d_c_before, d_z, W_hh,
+    ):  # fmt: skip
+        add(d_h, d_h_before, d_h)
+        multiply(by_h, d_h, d_of_h)  # dL/dz_o, and dL/dc_t through h_t
+        multiply(w_o, d_o, products[0])
+        add(d_c_through_h, products[0], d_c)
+        add(d_c, d_c_through_time, d_c)  # total = through h_t + through o + through c_{t+1}
+        multiply(by_c, d_c, d_of_c)  # dL/dz_i, dL/dz_f, dL/dz_g, and dL/dc_{t-1} through c_t
+        multiply(w_if, d_if, products)
+        add(d_c_before, products[0], d_c_before)  # dL/dc_{t-1} through i ...
+        add(d_c_before, products[1], d_c_before)  # ... and through f
+        dot(d_z, W_hh, d_h_before)
+
+    def jacobians(self, params, tape):
+        """Return the Jacobian of every step in the state (h, c), (T, B, 2H, 2H): rows (h_t, c_t)."""
+        w_o, w_i, w_f = tape.weight_ch[0, :, 0]
+        by_h, z_o, z_i, z_f, _, by_c = np.moveaxis(tape.public(tape.local), -3, 0)
+        return self.state_jacobians(tape, by_h + z_o * w_o, by_c + z_i * w_i + z_f * w_f)
+
+    def packed_peepholes(self, weight_ch):
+        """Return weight_ch (R, P*H) as (R, 3, 1, H) in the order o, i, f, with zeros for gates left out."""
+        blocks = dict(zip(self.peepholes, np.split(weight_ch, len(self.peepholes), axis=1), strict=True))
+        if self.coupled:
+            blocks["i"] = -blocks["f"]
+        nothing = np.zeros((len(weight_ch), self.hidden_size), weight_ch.dtype)
+        return np.stack([blocks.get(gate, nothing) for gate in "oif"], axis=1)[:, :, None]
+
+
+class PeepholeTape(LSTMTape):
+    """Record one unrolled sequence of a `PeepholeLSTMCell`; weight_ch is (R, 3, 1, H) in the order o, i, f."""
+
+    def lay_out(self, T, B, H):
+        super().lay_out(T, B, H)
+        self.weight_ch, self.weight_ch_halved = self.array(3, 1, H), self.array(3, 1, H)
+
+    def forward_views(self, chunk):
+        w_o, *_ = w = np.moveaxis(self.weight_ch_halved[chunk], -3, 0)
+        gates = np.moveaxis(self.gates[chunk], (-4, -3), (0, 1))
+        views = super().forward_views(chunk)
+        for t, (*first, _, half, o, _, g_c, products, i_g, f_c, c, tanh_c, h) in enumerate(views):
+            views[t] = (*first, gates[t, 1:3], gates[t, 1:4], half, o, gates[t, 4], g_c, products, i_g, f_c, w[1:], w_o,
+                        c, tanh_c, h)  # fmt: skip
+        return views
+
+    def backward_views(self, chunk):
+        w_o, *_ = w = np.moveaxis(self.weight_ch[chunk], -3, 0)
+        d, products = np.moveaxis(self.d[chunk], (-4, -2), (0, 1)), np.moveaxis(self.products[chunk], -3, 0)
+        views = super().backward_views(chunk)
+        for t, (dot, d_h, d_h_before, by_h, d_of_h, d_c, *through, by_c, d_of_c, d_z, W_hh) in enumerate(views):
+            views[t] = (dot, d_h, d_h_before, by_h, d_of_h, d[t, 1], w_o, products, d_c, *through, by_c, d_of_c,
+                        d[t, 2:4], w[1:], d[t, 5], d_z, W_hh)  # fmt: skip
+        return views
+
+    def take_weights(self, params):
+        super().take_weights(params)
+        if "weight_ch" in params:
+            self.weight_ch[...] = self.cell.packed_peepholes(params["weight_ch"])
+            multiply(self.weight_ch, self.half, self.weight_ch_halved)
+
+    def weight_gradients(self):
+        grads, (_, d_o, d_i, d_f, _, _) = super().weight_gradients(), np.moveaxis(self.d[:, :-1], -2, 0)
+        c_before, c = self.gates[:, :-1, 4], self.gates[:, 1:, 4]
+        blocks = {gate: (d_z * memory).sum(axis=(1, 2)) for gate, d_z, memory in
+                  (("i", d_i, c_before), ("f", d_f, c_before), ("o", d_o, c))}  # fmt: skip
+        if self.cell.coupled:
+            blocks["f"] -= blocks["i"]
+        if self.cell.peepholes:
+            grads["weight_ch"] = np.concatenate([blocks[gate] for gate in self.cell.peepholes], axis=1)
+        return grads

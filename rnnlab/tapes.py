@@ -1,0 +1,184 @@
+"""Tapes: the arrays in which an unrolled sequence is recorded, laid out once and reused.
+
+On small networks making new arrays, and slicing them, costs more than the arithmetic. So a tape allocates everything
+once and makes the views that each step works on; the steps themselves stand in the cells.
+
+Inside a tape every array starts with an axis of R independent runs (R = 1 without a runs axis), then time.
+"""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from math import prod
+
+import numpy as np
+
+# Runs are stacked while one step's array of theirs has at most this many numbers. Above it a product is long enough
+# that a stack saves nothing, and one run after the other keeps its arrays in the cache.
+STACKED = 4096
+
+
+def chunks(R, numbers):
+    """Cut R runs, each with this many numbers in a step's array, into indices: a slice of runs, or one run."""
+    size = min(R, STACKED // numbers)
+    if size <= 1:
+        return list(range(R))
+    return [slice(first, min(first + size, R)) for first in range(0, R, size)]
+
+
+def transposed(array):
+    """Return the view with the last two axes exchanged."""
+    return np.swapaxes(array, -1, -2)
+
+
+class Tape:
+    """Record one unrolled sequence, forward and back.
+
+    A subclass makes its arrays in `lay_out`, and says how parameters go in (`take_weights`), what each step works on
+    (`forward_views`, `backward_views`) and how gradients come out (`local_derivatives`, `weight_gradients`, `d_x`).
+
+    Attributes:
+        h: (*runs, T, B, H), states after each step.
+        forward: for each step (of each chunk of runs) what `cell.step` works on.
+        backward: for each chunk of runs, for each step, what `cell.step_back` works on.
+    """
+
+    def __init__(self, cell, T, B, dtype, runs=(), x_runs=False):
+        H, D, R = cell.hidden_size, cell.input_size, prod(runs)
+        self.cell, self.T, self.B, self.R, self.runs, self.dtype = cell, T, B, R, tuple(runs), np.dtype(dtype)
+        self.states = self.array(T + 1, B, H)  # states[:, t] enters step t
+        self.x1 = np.ones((R if x_runs else 1, T, B, D + 1), dtype)  # [x_t, 1], so that the bias is a column of W_ih
+        self.x = self.x1[..., :-1] if x_runs else self.x1[0, ..., :-1]
+        self.d_h_all = self.array(T, B, H)
+        self.d_h_before = self.array(B, H)  # what flows back through one more step
+        self.lay_out(T, B, H)
+        self.h, self.d_h = self.public(self.states[:, 1:]), self.public(self.d_h_all)
+        self.chunks = chunks(R, B * H)
+        self.forward = [views for chunk in self.chunks for views in self.forward_views(chunk)]
+        self.backward = [(chunk, self.backward_views(chunk)) for chunk in self.chunks]
+
+    def array(self, *shape):
+        """Make an array of zeros with the axis of runs in front."""
+        return np.zeros((self.R, *shape), self.dtype)
+
+    def public(self, array):
+        """Return the view with the runs axes as the caller has them."""
+        return array.reshape(self.runs + array.shape[1:])
+
+    def private(self, array):
+        """Return the view with one axis of runs."""
+        return array.reshape((self.R,) + array.shape[len(self.runs) :])
+
+    def dot_for(self, chunk):
+        """Return the product: np.dot costs half a call of np.matmul, which a stack of runs needs."""
+        return np.matmul if isinstance(chunk, slice) else np.dot
+
+    def flat(self, array):
+        """Return the view in which steps and sequences are one axis of rows."""
+        return array.reshape(len(array), self.T * self.B, -1)
+
+    # A cell with a second state array, or more to record, extends these three.
+
+    def state_arrays(self):
+        """Return each state array, (R, T+1, B, H): entry t enters step t."""
+        return (self.states,)
+
+    def carries_at(self, t):
+        """Return, for each state array, where dL/d(what entered step t) stands, (R, B, H)."""
+        return (self.d_h_before,)
+
+    def recorded(self):
+        """Return views (R, T, B, ...) of all that the steps forward have written."""
+        return [self.states[:, 1:]]
+
+    def begin(self, params, x, state):
+        """Take parameters, inputs and the initial state; the steps of `forward` can run after this."""
+        self.x[...] = self.private(x) if self.x.ndim > 3 else x
+        for array, given in zip(self.state_arrays(), as_tuple(state, self.cell), strict=True):
+            array[:, 0] = 0 if given is None else self.private(given) if given.ndim > 2 else given
+        self.take_weights({name: self.private(params[name]) for name in self.cell.shapes})
+
+    def finish(self, lengths):
+        """Return the final state; with lengths that of each sequence, and blank what was computed from padding."""
+        self.ends, self.pad = {self.T - 1: slice(None)}, None
+        if lengths is None:
+            return as_state([self.public(array[:, self.T]) for array in self.state_arrays()])
+        self.ends = {length - 1: np.flatnonzero(lengths == length) for length in set(lengths.tolist())}
+        self.pad = np.arange(self.T)[:, None] >= lengths
+        final = [self.public(array[:, lengths, np.arange(self.B)]) for array in self.state_arrays()]
+        for record in self.recorded():
+            record[:, self.pad] = 0
+        return as_state(final)
+
+    def begin_back(self, d_h, d_state):
+        """Take the immediate derivatives; the steps of `backward` can run, last one first, after this."""
+        self.d_h[...] = d_h
+        if self.pad is not None:
+            self.d_h_all[:, self.pad] = 0
+        for carry in self.carries_at(self.T):
+            carry[...] = 0
+        self.d_final = [self.private(given) for given in as_tuple(d_state, self.cell) if given is not None]
+        self.local_derivatives()
+
+    def enter(self, chunk, t):
+        """Add the derivative with respect to the final state of the sequences whose last step is t."""
+        for carry, given in zip(self.carries_at(t + 1), self.d_final, strict=False):
+            carry[chunk][..., self.ends[t], :] += given[chunk][..., self.ends[t], :]
+
+    def cut(self, chunk, t):
+        """Stop what flows back from step t: the state that entered it is treated as a constant."""
+        for carry in self.carries_at(t):
+            carry[chunk] = 0
+
+    def gradients(self):
+        """Return a `Back` with the parameter gradients summed over all steps and sequences."""
+        grads = {name: self.public(grad) for name, grad in self.weight_gradients().items()}
+        # Copies: an optimizer or a reader may change one bias and not the other, and may keep them.
+        grads = {name: np.array(grad, order="C") for name, grad in grads.items()}
+        d_state = as_state([self.public(carry) for carry in self.carries_at(0)])
+        return Back(grads, self.d_h, d_state, self, self.d_memory())
+
+    def d_memory(self):
+        """Return the total derivative of a second state array, where the cell has one."""
+        return None
+
+    def input_gradients(self, d_z, weight_ih):
+        """Return dL/dx, (*runs, T, B, D), from d_z (R, T, B, G*H)."""
+        d_x = np.matmul(self.flat(d_z), weight_ih)
+        return self.public(d_x.reshape(self.R, self.T, self.B, -1))
+
+
+def as_tuple(state, cell):
+    """Return one entry for each state array of the cell."""
+    names = cell.state_names
+    if state is None:
+        return (None,) * len(names)
+    return (state,) if len(names) == 1 else state
+
+
+def as_state(arrays):
+    """Return what a caller sees as the state: the array itself where there is only one."""
+    return arrays[0] if len(arrays) == 1 else tuple(arrays)
+
+
+@dataclass
+class Back:
+    """Hold what `backprop` returns.
+
+    Attributes:
+        params: dict name -> gradient, shaped as the parameters.
+        d_h: (T, B, H), TOTAL derivative dL/dh_t: along every path from h_t to the loss. (What went into `backprop` is
+            the immediate derivative: the path from h_t to the loss that passes through no later state.)
+        d_state: dL/d(initial state), shaped as the state: (B, H), or the pair (d_h_0, d_c_0) of an LSTM.
+        d_c: (T, B, H), TOTAL derivative dL/dc_t of an LSTM's memory, through h_t as well as through c_{t+1}; else None.
+        d_x: (T, B, D), dL/dx_t, computed when first read.
+    """
+
+    params: dict
+    d_h: np.ndarray
+    d_state: np.ndarray | tuple
+    _tape: Tape = field(repr=False)
+    d_c: np.ndarray | None = None
+
+    @cached_property
+    def d_x(self):
+        return self._tape.d_x()
