@@ -7,11 +7,19 @@ name, so that torch, Matplotlib and ipywidgets are loaded only where they are us
 from rnnlab.bptt import Workspace, backprop, unroll
 from rnnlab.cells import RNNCell
 from rnnlab.clipping import ClipNorm, ClipValue, global_norm
-from rnnlab.diagnostics import gradient_flow, jacobian_products, jacobian_singular_values
+from rnnlab.diagnostics import (
+    gate_saturation,
+    gradient_flow,
+    jacobian_products,
+    jacobian_singular_values,
+    lyapunov_exponents,
+    memory_norm,
+    step_jacobians,
+)
 from rnnlab.gru import ChoGRUCell, GRUCell
 from rnnlab.initializers import orthogonal, scale_to_spectral_radius, spectral_norm, spectral_radius
-from rnnlab.lstm import LSTMCell
 from rnnlab.losses import accuracy, cross_entropy, squared_error
+from rnnlab.lstm import LSTMCell
 from rnnlab.models import Model
 from rnnlab.optimizers import SGD
 from rnnlab.peepholes import PeepholeLSTMCell
@@ -42,15 +50,19 @@ __all__ = [
     "backprop",
     "cross_entropy",
     "evaluate",
+    "gate_saturation",
     "global_norm",
     "gradient_flow",
     "jacobian_products",
     "jacobian_singular_values",
+    "lyapunov_exponents",
+    "memory_norm",
     "orthogonal",
     "scale_to_spectral_radius",
     "spectral_norm",
     "spectral_radius",
     "squared_error",
+    "step_jacobians",
     "train",
     "unroll",
 ]

@@ -116,7 +116,9 @@ def check_params(cell, params):
     for name, shape in cell.shapes.items():
         shaped(params[name], (*runs, *shape), name)
         if params[name].dtype != dtype:
-            raise TypeError(f"expected one dtype, got {first} of {dtype} and {name} of {params[name].dtype}; use astype")
+            raise TypeError(
+                f"expected one dtype, got {first} of {dtype} and {name} of {params[name].dtype}; use astype"
+            )
     if 0 in runs:
         raise ValueError(f"expected at least one run, got parameters with leading axes {runs}")
     return runs

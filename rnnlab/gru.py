@@ -222,11 +222,15 @@ class ChoGRUCell(GRUCell):
 class ChoGRUTape(GRUTape):
     """Record one unrolled sequence of a `ChoGRUCell`; `q` is r * h_{t-1}, and the first entry of `d` belongs to it."""
 
+    def lay_out(self, T, B, H):
+        super().lay_out(T, B, H)
+        self.recurrent = self.array(B, 2, H)
+
     def forward_views(self, chunk):
         H, dot, W_hh = self.cell.hidden_size, self.dot_for(chunk), self.W_hh_halved[chunk]
         W_rz_T, W_n_T = transposed(W_hh[..., : 2 * H, :]), transposed(W_hh[..., 2 * H :, :])
-        recurrent, scratch = self.recurrent[chunk][..., :2, :], self.scratch[chunk]
-        rows, for_r_z = self.recurrent.reshape(self.R, self.B, -1)[chunk][..., : 2 * H], np.moveaxis(recurrent, -2, 0)
+        recurrent, scratch = self.recurrent[chunk], self.scratch[chunk]
+        rows, for_r_z = recurrent.reshape(*recurrent.shape[:-2], 2 * H), np.moveaxis(recurrent, -2, 0)
         h, kept = (np.moveaxis(array[chunk], -3, 0) for array in (self.states, self.q))
         gates = np.moveaxis(self.gates[chunk], (-4, -3), (0, 1))
         return [

@@ -67,7 +67,24 @@ class LSTMCell(Cell):
     # tape halves their weights beforehand. `half` is 0.5 as an array, which costs half a call of the plain number.
 
     def step(
-        self, dot, h_before, W_hh_T, z, z_gates, gates, sigmoids, half, o, i_f, g_c, products, i_g, f_c, c, tanh_c, h,
+        self,
+        dot,
+        h_before,
+        W_hh_T,
+        z,
+        z_gates,
+        gates,
+        sigmoids,
+        half,
+        o,
+        i_f,
+        g_c,
+        products,
+        i_g,
+        f_c,
+        c,
+        tanh_c,
+        h,
     ):
         dot(h_before, W_hh_T, z)
         add(gates, z_gates, gates)  # z_t = W_hh h_{t-1} + W_ih x_t + b, halved for o, i, f
@@ -169,7 +186,12 @@ class LSTMTape(Tape):
         return [self.states[:, 1:], self.gates[:, 1:, 4], np.moveaxis(self.gates[:, :-1, :4], 2, -2), self.tanh_c]
 
     def forward_views(self, chunk):
-        H, dot, W_hh_T, z = self.cell.hidden_size, self.dot_for(chunk), transposed(self.W_hh_halved[chunk]), self.z[chunk]
+        H, dot, W_hh_T, z = (
+            self.cell.hidden_size,
+            self.dot_for(chunk),
+            transposed(self.W_hh_halved[chunk]),
+            self.z[chunk],
+        )
         z_rows, z_gates = z.reshape(*z.shape[:-2], 4 * H), np.moveaxis(z, -2, 0)
         h, tanh_c = (np.moveaxis(array[chunk], -3, 0) for array in (self.states, self.tanh_c))
         gates = np.moveaxis(self.gates[chunk], (-4, -3), (0, 1))  # (T+1, 5, [runs,] B, H)

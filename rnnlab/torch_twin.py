@@ -5,7 +5,11 @@ import torch
 from torch.nn import functional as F
 
 from rnnlab import losses
+from rnnlab.cells import RNNCell
+from rnnlab.gru import ChoGRUCell, GRUCell
+from rnnlab.lstm import LSTMCell
 from rnnlab.models import Out
+from rnnlab.tapes import as_state, as_tuple
 
 NONLINEARITIES = {"tanh": torch.tanh, "relu": torch.relu, "linear": lambda z: z}
 
@@ -25,54 +29,139 @@ def cross_entropy(outputs, y, mask):
 LOSSES = {losses.squared_error: squared_error, losses.cross_entropy: cross_entropy}
 
 
+# One step of each cell as its paper writes it: (cell, parameters, x_t, state) -> state. They share nothing with the
+# NumPy half, so that the two can check each other.
+
+
+def rnn_step(cell, p, x, state):
+    (h,) = state
+    z = F.linear(x, p["weight_ih"], p["bias_ih"]) + F.linear(h, p["weight_hh"], p["bias_hh"])
+    return (NONLINEARITIES[cell.nonlinearity](z),)
+
+
+def lstm_step(cell, p, x, state):
+    h, c = state
+    z = F.linear(x, p["weight_ih"], p["bias_ih"]) + F.linear(h, p["weight_hh"], p["bias_hh"])
+    z = dict(zip(cell.gates, z.split(cell.hidden_size, dim=1), strict=True))
+    peepholes = getattr(cell, "peepholes", ())
+    w = dict(zip(peepholes, p["weight_ch"].split(cell.hidden_size), strict=True)) if peepholes else {}
+    f = torch.sigmoid(z["f"] + w.get("f", 0) * c) if "f" in z else 1
+    i = 1 - f if cell.coupled else torch.sigmoid(z["i"] + w.get("i", 0) * c) if "i" in z else 1
+    c = f * c + i * torch.tanh(z["g"])
+    o = torch.sigmoid(z["o"] + w.get("o", 0) * c) if "o" in z else 1
+    return o * torch.tanh(c), c
+
+
+def gru_step(cell, p, x, state):
+    (h,) = state
+    r_x, z_x, n_x = F.linear(x, p["weight_ih"], p["bias_ih"]).split(cell.hidden_size, dim=1)
+    r_h, z_h, n_h = F.linear(h, p["weight_hh"], p["bias_hh"]).split(cell.hidden_size, dim=1)
+    r, z = torch.sigmoid(r_x + r_h), torch.sigmoid(z_x + z_h)
+    if isinstance(cell, ChoGRUCell):
+        n_rows = cell.rows("n")
+        n = torch.tanh(n_x + F.linear(r * h, p["weight_hh"][n_rows], p["bias_hh"][n_rows]))
+    else:
+        n = torch.tanh(n_x + r * n_h)
+    return ((1 - z) * n + z * h,)
+
+
+STEPS = {RNNCell: rnn_step, LSTMCell: lstm_step, GRUCell: gru_step}
+
+
 class TorchModel:
     """Run a `Model` on torch: `init` and `loss_and_grads` are called as the model's own, tensors come out.
 
     The cell runs step by step, because only a step loop keeps every h_t in the graph: `out.grad` of `torch.nn.RNN`
-    holds the IMMEDIATE derivative only.
+    holds the IMMEDIATE derivative only. There are no runs here: a runs axis is the NumPy half's alone.
 
     Args:
         model: a `rnnlab.Model` with one of rnnlab's losses.
         device: where the tensors live.
 
     Raises:
-        ValueError: the loss has no counterpart in torch.
+        ValueError: the loss or the cell has no counterpart in torch.
     """
 
     def __init__(self, model, device="cpu"):
         if model.loss not in LOSSES:
             raise ValueError(f"expected one of rnnlab's losses, got {model.loss!r}: add its counterpart to LOSSES")
+        steps = [step for kind, step in STEPS.items() if isinstance(model.cell, kind)]
+        if not steps:
+            raise ValueError(f"expected one of rnnlab's cells, got {model.cell!r}: add its counterpart to STEPS")
         self.model, self.cell, self.loss, self.device = model, model.cell, LOSSES[model.loss], device
+        self.step = steps[0]
 
     def init(self, rng, dtype=np.float64):
         """Draw the same numbers as `Model.init`, as tensors."""
         return {name: self._tensor(array) for name, array in self.model.init(rng, dtype).items()}
 
-    def loss_and_grads(self, params, batch, state=None, truncate=None, work=None):
+    def loss_and_grads(self, params, batch, state=None, truncate=None, work=None, lengths=None):
         """Return `Out` with tensors; see `Model.loss_and_grads`. `work` is accepted and not used."""
-        params = {name: self._tensor(param).detach().clone().requires_grad_() for name, param in params.items()}
+        params = {name: self._leaf(param) for name, param in params.items()}
         x, y, mask = (self._tensor(array) for array in batch)
-        h = x.new_zeros(x.shape[1], self.cell.hidden_size) if state is None else self._tensor(state)
-        states = []
-        for t, x_t in enumerate(x):
-            if truncate is not None and t % truncate == 0:
-                h = h.detach()
-            h = self.step(params, x_t, h)
-            h.retain_grad()
-            states.append(h)
-        outputs = F.linear(torch.stack(states), params["weight_out"], params["bias_out"])
+        initial = self._initial(x, state)
+        lengths = torch.full((x.shape[1],), len(x)) if lengths is None else self._tensor(lengths)
+        h, final, visited = self._unroll(params, x, initial, truncate, lengths)
+        outputs = F.linear(h, params["weight_out"], params["bias_out"])
         loss = self.loss(outputs, y, mask)
         loss.backward()
-        d_h = torch.stack([torch.zeros_like(h) if h.grad is None else h.grad for h in states])
-        grads = {name: torch.zeros_like(p) if p.grad is None else p.grad for name, p in params.items()}
-        return Out(loss.item(), grads, d_h, outputs.detach(), states[-1].detach())
+        grads = {name: _grad(param) for name, param in params.items()}
+        d_visited = [torch.cat([torch.stack(list(map(_grad, side))) for side in sides], dim=2) for sides in visited]
+        d_state = as_state([self._shaped(list(map(_grad, arrays))) for arrays in zip(*initial, strict=True)])
+        state = as_state([self._shaped(list(arrays)).detach() for arrays in zip(*final, strict=True)])
+        return Out(loss.item(), grads, d_visited[0], outputs.detach(), state, d_state, *d_visited[1:])
 
-    def step(self, params, x, h):
-        """Return h_t (B, H) from x_t (B, D) and h_{t-1} (B, H)."""
-        z = F.linear(x, params["weight_ih"], params["bias_ih"]) + F.linear(h, params["weight_hh"], params["bias_hh"])
-        return NONLINEARITIES[self.cell.nonlinearity](z)
+    def _unroll(self, params, x, initial, truncate, lengths):
+        """Return the top layer's states (T, B, width), each cell's final state, and the top layer's states to ask."""
+        initial, finals, top = iter(initial), [], []
+        items, n = list(self.model.stack.cells.items()), len(self.model.stack.directions)
+        for first in range(0, len(items), n):
+            sides, top = [], []
+            for (end, cell), backwards in zip(items[first : first + n], (False, True), strict=False):
+                own = {name: params[name + end] for name in cell.shapes}
+                states, visited = self._run(cell, own, x, next(initial), truncate, lengths, backwards)
+                sides.append(torch.stack(states[0]))
+                finals.append(states[1])
+                top.append(visited)
+            x = torch.cat(sides, dim=2)
+        return x, finals, list(zip(*top, strict=True))
+
+    def _run(self, cell, params, x, state, truncate, lengths, backwards):
+        """Run one cell in one direction; a sequence's state stands still outside its length."""
+        T, visited, h = len(x), [[None] * len(x) for _ in state], [None] * len(x)
+        passed = torch.zeros(len(lengths), dtype=torch.long)  # steps that each sequence has behind it
+        for t in reversed(range(T)) if backwards else range(T):
+            if truncate is not None:
+                at_border = ((passed > 0) & (passed % truncate == 0))[:, None]
+                state = tuple(torch.where(at_border, array.detach(), array) for array in state)
+            inside = (t < lengths)[:, None]
+            new = self.step(cell, params, x[t], state)
+            for array, record in zip(new, visited, strict=True):
+                array.retain_grad()
+                record[t] = array
+            h[t] = torch.where(inside, new[0], 0)
+            state = tuple(torch.where(inside, array, old) for array, old in zip(new, state, strict=True))
+            passed += inside[:, 0]
+        return (h, state), visited
+
+    def _initial(self, x, state):
+        """Return for each cell the tuple of its initial state arrays, leaves of the graph."""
+        cells, shape = len(self.model.stack.cells), (x.shape[1], self.cell.hidden_size)
+        given = as_tuple(state, self.cell)
+        stacked = [x.new_zeros(cells, *shape) if a is None else self._tensor(a).reshape(cells, *shape) for a in given]
+        return [tuple(map(self._leaf, arrays)) for arrays in zip(*stacked, strict=True)]
+
+    def _shaped(self, arrays):
+        return arrays[0] if self.model.stack.single else torch.stack(arrays)
+
+    def _leaf(self, array):
+        return self._tensor(array).detach().clone().requires_grad_()
 
     def _tensor(self, array):
         if isinstance(array, torch.Tensor):
             return array.to(self.device)
         return torch.from_numpy(np.array(array)).to(self.device)  # np.array copies: tasks may give read-only views
+
+
+def _grad(tensor):
+    return torch.zeros_like(tensor) if tensor.grad is None else tensor.grad

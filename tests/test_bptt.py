@@ -6,44 +6,80 @@ from hypothesis import strategies as st
 
 import rnnlab as rl
 from oracles import worst_gap
-from test_cells import all_gradients, random_problem, sizes
+from problems import CELLS, all_gradients, as_arrays, names, random_problem, random_state, seeds, sizes
+from rnnlab.torch_twin import STEPS
+
+
+def torch_cell(cell, params):
+    """Return torch's own cell with these parameters, as a function (x_t, state) -> state; None where it has none."""
+    if type(cell) is rl.RNNCell and cell.nonlinearity != "linear":
+        made = torch.nn.RNNCell(cell.input_size, cell.hidden_size, nonlinearity=cell.nonlinearity)
+    elif type(cell) in (rl.LSTMCell, rl.GRUCell) and not cell.options:
+        made = getattr(torch.nn, type(cell).__name__)(cell.input_size, cell.hidden_size)
+    else:
+        return None
+    made = made.double()
+    made.load_state_dict({name: torch.tensor(param) for name, param in params.items()})
+    return made
 
 
 def torch_gradients(cell, params, x, state, d_h, d_state=None, truncate=None):
-    """Autograd over torch's own RNNCell, with h.detach() at the borders of windows."""
-    torch_cell = torch.nn.RNNCell(cell.input_size, cell.hidden_size, nonlinearity=cell.nonlinearity).double()
-    torch_cell.load_state_dict({name: torch.tensor(param) for name, param in params.items()})
-    x, state = torch.tensor(x, requires_grad=True), torch.tensor(state, requires_grad=True)
-    h, states = state, []
+    """Autograd over torch's own cell, with detach() at the borders of windows; over the twin's where torch has none."""
+    made = torch_cell(cell, params)
+    leaves = dict(made.named_parameters()) if made else {
+        name: torch.tensor(param, requires_grad=True) for name, param in params.items()}  # fmt: skip
+    step = next(step for kind, step in STEPS.items() if isinstance(cell, kind))
+    x = torch.tensor(x, requires_grad=True)
+    initial = [torch.tensor(array, requires_grad=True) for array in as_arrays(state).values()]
+    now, visited = tuple(initial), []
     for t, x_t in enumerate(x):
         if truncate and t > 0 and t % truncate == 0:
-            h = h.detach()
-        h = torch_cell(x_t, h)
-        h.retain_grad()
-        states.append(h)
-    loss = (torch.stack(states) * torch.tensor(d_h)).sum()
+            now = tuple(array.detach() for array in now)
+        if made:
+            after = made(x_t, now if len(now) > 1 else now[0])
+            now = after if isinstance(after, tuple) else (after,)
+        else:
+            now = step(cell, leaves, x_t, now)
+        for array in now:
+            array.retain_grad()
+        visited.append(now)
+    loss = (torch.stack([state[0] for state in visited]) * torch.tensor(d_h)).sum()
     if d_state is not None:
-        loss = loss + (states[-1] * torch.tensor(d_state)).sum()
+        loss = loss + sum((a * torch.tensor(d)).sum() for a, d in zip(now, as_arrays(d_state).values(), strict=True))
     loss.backward()
-    gradients = {name: param.grad.numpy() for name, param in torch_cell.named_parameters()}
-    total = np.array([h.grad.numpy() for h in states])
-    return {**gradients, "x": x.grad.numpy(), "state": state.grad.numpy()}, total
+    gradients = {name: np.zeros(leaf.shape) if leaf.grad is None else leaf.grad.numpy()
+                 for name, leaf in leaves.items()}  # fmt: skip
+    gradients |= {"x": x.grad.numpy(), **{f"state {k}": a.grad.numpy() for k, a in enumerate(initial)}}
+    return gradients, [np.array([state[k].grad.numpy() for state in visited]) for k in range(len(now))]
 
 
-@settings(max_examples=60)
-@given(sizes, sizes, sizes, sizes, st.sampled_from(["tanh", "relu"]), st.none() | sizes, st.integers(0, 10**6))
-def test_gradients_and_total_derivatives_match_torch(T, B, D, H, nonlinearity, truncate, seed):
-    cell, params, x, state, d_h = random_problem(T, B, D, H, nonlinearity, seed)
-    d_state = np.random.default_rng(seed + 1).normal(size=(B, H))
-    reference, total = torch_gradients(cell, params, x, state, d_h, d_state, truncate)
-    assert worst_gap(all_gradients(cell, params, x, state, d_h, d_state, truncate), reference) < 1e-10
+def gaps_to_torch(cell, params, x, state, d_h, d_state, truncate):
+    reference, totals = torch_gradients(cell, params, x, state, d_h, d_state, truncate)
+    gap = worst_gap(all_gradients(cell, params, x, state, d_h, d_state, truncate), reference)
     _, _, tape = rl.unroll(cell, params, x, state)
     back = rl.backprop(cell, params, tape, d_h, d_state, truncate)
-    np.testing.assert_allclose(back.d_h, total, rtol=0, atol=1e-10)
+    ours = {"d_h": back.d_h, "d_c": back.d_c} if back.d_c is not None else {"d_h": back.d_h}
+    return gap, worst_gap(ours, dict(zip(ours, totals, strict=True)))
 
 
-def test_torch_catches_truncation_one_step_early():
-    cell, params, x, state, d_h = random_problem(9, 2, 2, 4, "tanh", seed=3)
+@settings(max_examples=200, deadline=None)
+@given(sizes, sizes, sizes, sizes, names, st.none() | sizes, seeds)
+def test_gradients_and_total_derivatives_match_torch(T, B, D, H, name, truncate, seed):
+    cell, params, x, state, d_h = random_problem(T, B, D, H, name, seed)
+    d_state = random_state(cell, B, seed + 2)
+    assert max(gaps_to_torch(cell, params, x, state, d_h, d_state, truncate)) < 1e-10
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_every_cell_matches_torch(name):
+    cell, params, x, state, d_h = random_problem(9, 3, 2, 4, name, seed=6)
+    for truncate in (None, 4):
+        assert max(gaps_to_torch(cell, params, x, state, d_h, random_state(cell, 3, 8), truncate)) < 1e-10
+
+
+@pytest.mark.parametrize("name", ["tanh", "lstm", "gru", "peephole lstm", "cho gru"])
+def test_torch_catches_truncation_one_step_early(name):
+    cell, params, x, state, d_h = random_problem(9, 2, 2, 4, name, seed=3)
     reference, _ = torch_gradients(cell, params, x, state, d_h, truncate=3)
     assert worst_gap(all_gradients(cell, params, x, state, d_h, truncate=3), reference) < 1e-12
     assert worst_gap(all_gradients(cell, params, x, state, d_h, truncate=2), reference) > 1e-3
@@ -89,7 +125,7 @@ def test_a_workspace_gives_the_same_numbers_and_reuses_its_arrays():
     for scale in (1.0, 2.0):
         h, _, tape = rl.unroll(cell, params, scale * x, state, work)
         back = rl.backprop(cell, params, tape, d_h)
-        assert worst_gap(back.params | {"x": back.d_x, "state": back.d_state},
+        assert worst_gap(back.params | {"x": back.d_x, "state 0": back.d_state},
                          all_gradients(cell, params, scale * x, state, d_h)) == 0  # fmt: skip
     assert rl.unroll(cell, params, x, state, work)[2] is tape
     assert rl.unroll(cell, params, x[:3], state, work)[2] is not tape

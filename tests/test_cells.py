@@ -5,54 +5,37 @@ from hypothesis import strategies as st
 
 import rnnlab as rl
 from oracles import finite_differences, worst_gap
-
-sizes = st.integers(1, 5)
-nonlinearities = st.sampled_from(["tanh", "relu", "linear"])
-
-
-def random_problem(T, B, D, H, nonlinearity, seed, dtype=np.float64):
-    rng = np.random.default_rng(seed)
-    cell = rl.RNNCell(D, H, nonlinearity)
-    params = cell.init(rng, dtype)
-    x, state, d_h = rng.normal(size=(T, B, D)), rng.normal(size=(B, H)), rng.normal(size=(T, B, H))
-    return cell, params, x.astype(dtype), state.astype(dtype), d_h.astype(dtype)
-
-
-def all_gradients(cell, params, x, state, d_h, d_state=None, truncate=None):
-    _, _, tape = rl.unroll(cell, params, x, state)
-    back = rl.backprop(cell, params, tape, d_h, d_state, truncate)
-    return {**back.params, "x": back.d_x, "state": back.d_state}
+from problems import CELLS, SMOOTH, all_gradients, as_arrays, by_the_equations, names, random_problem, seeds, sizes
 
 
 def finite_difference_gradients(cell, params, x, state, d_h):
     def loss():
         return float((rl.unroll(cell, params, x, state)[0] * d_h).sum())
 
-    arrays = {**params, "x": x, "state": state}
+    arrays = {**params, "x": x, **as_arrays(state)}
     return {name: finite_differences(loss, array) for name, array in arrays.items()}
 
 
-def rnn_by_the_equation(params, x, h, nonlinearity):
-    f = {"tanh": np.tanh, "relu": lambda z: np.maximum(z, 0), "linear": lambda z: z}[nonlinearity]
-    states = []
-    for x_t in x:
-        h = f(x_t @ params["weight_ih"].T + params["bias_ih"] + h @ params["weight_hh"].T + params["bias_hh"])
-        states.append(h)
-    return np.array(states)
-
-
-@given(sizes, sizes, sizes, sizes, nonlinearities, st.integers(0, 10**6))
-def test_states_follow_the_equation(T, B, D, H, nonlinearity, seed):
-    cell, params, x, state, _ = random_problem(T, B, D, H, nonlinearity, seed)
+@settings(max_examples=150)
+@given(sizes, sizes, sizes, sizes, names, seeds)
+def test_states_follow_the_equation(T, B, D, H, name, seed):
+    cell, params, x, state, _ = random_problem(T, B, D, H, name, seed)
     h, final, _ = rl.unroll(cell, params, x, state)
-    np.testing.assert_allclose(h, rnn_by_the_equation(params, x, state, nonlinearity), rtol=0, atol=1e-12)
-    np.testing.assert_array_equal(final, h[-1])
+    scale = max(1, np.abs(h).max())
+    np.testing.assert_allclose(h, by_the_equations(cell, params, x, state), rtol=0, atol=1e-12 * scale)
+    np.testing.assert_array_equal(as_arrays(final)["state 0"], h[-1])
 
 
-@settings(max_examples=40)
-@given(sizes, sizes, sizes, sizes, st.sampled_from(["tanh", "linear"]), st.integers(0, 10**6))
-def test_gradients_match_finite_differences(T, B, D, H, nonlinearity, seed):
-    problem = random_problem(T, B, D, H, nonlinearity, seed)
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 4), st.integers(1, 3), st.integers(1, 3), st.integers(1, 3), st.sampled_from(SMOOTH), seeds)
+def test_gradients_match_finite_differences(T, B, D, H, name, seed):
+    problem = random_problem(T, B, D, H, name, seed)
+    assert worst_gap(all_gradients(*problem), finite_difference_gradients(*problem)) < 1e-6
+
+
+@pytest.mark.parametrize("name", SMOOTH)
+def test_every_cell_matches_finite_differences(name):
+    problem = random_problem(5, 3, 2, 4, name, seed=7)
     assert worst_gap(all_gradients(*problem), finite_difference_gradients(*problem)) < 1e-6
 
 
@@ -81,37 +64,138 @@ def test_finite_differences_catch_a_planted_fault(faulty):
     assert worst_gap(all_gradients(*problem), finite_difference_gradients(*problem)) > 1e-2
 
 
-def test_float32_stays_float32():
-    problem = random_problem(6, 3, 2, 4, "tanh", seed=1, dtype=np.float32)
+GATED = ["lstm", "coupled lstm", "peephole lstm", "gru", "cho gru"]
+
+
+@pytest.mark.parametrize("name", GATED)
+def test_finite_differences_catch_a_fault_in_each_local_derivative(name):
+    """Each row of the table of local derivatives is needed: zero it, or double it, and the gradients are wrong."""
+    for row in range(5 if "gru" in name else 6):
+        for factor in (0, 2):
+            problem = random_problem(4, 3, 2, 5, name, seed=1)
+            cell, reference = problem[0], finite_difference_gradients(*problem) if factor == 0 else reference
+            right = type(cell).local_derivatives
+
+            def wrong(*args, right=right, row=row, factor=factor, cell=cell):
+                right(cell, *args)
+                args[-1][row] *= factor
+
+            cell.local_derivatives = wrong
+            assert worst_gap(all_gradients(*problem), reference) > 1e-3, (row, factor)
+
+
+@pytest.mark.parametrize("name", GATED)
+def test_finite_differences_catch_a_state_that_forgets_the_way_back(name):
+    problem = random_problem(4, 3, 2, 5, name, seed=1)
+    cell, reference = problem[0], finite_difference_gradients(*problem)
+    right = type(cell).step_back
+
+    def wrong(dot, d_h, d_h_before, *views):
+        d_h_before[...] = 0  # what came back through time is not added
+        right(cell, dot, d_h, d_h_before, *views)
+
+    cell.step_back = wrong
+    assert worst_gap(all_gradients(*problem), reference) > 1e-2
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_float32_stays_float32(name):
+    problem = random_problem(6, 3, 2, 4, name, seed=1, dtype=np.float32)
     gradients = all_gradients(*problem)
     assert {gradient.dtype for gradient in gradients.values()} == {np.dtype(np.float32)}
-    cell, params, *arrays = random_problem(6, 3, 2, 4, "tanh", seed=1)
-    assert worst_gap(gradients, all_gradients(cell, params, *arrays)) < 1e-5
+    cell, params, x, state, d_h = problem
+    wide = {key: param.astype(float) for key, param in params.items()}
+    state = tuple(a.astype(float) for a in state) if isinstance(state, tuple) else state.astype(float)
+    assert worst_gap(gradients, all_gradients(cell, wide, x.astype(float), state, d_h.astype(float))) < 1e-5
 
 
-@given(sizes, st.integers(0, 10**6))
-def test_jacobian_matches_finite_differences(H, seed):
-    cell, params, x, state, _ = random_problem(1, 1, 2, H, "tanh", seed)
-    jacobian = cell.jacobian(params, rl.unroll(cell, params, x, state)[0][0, 0])
-    for i in range(H):
-        row = finite_differences(lambda i=i: float(rl.unroll(cell, params, x, state)[0][0, 0, i]), state)
-        np.testing.assert_allclose(jacobian[i], row[0], atol=1e-8)
-
-
-def test_the_two_biases_are_two_arrays():
-    gradients = all_gradients(*random_problem(3, 2, 2, 4, "tanh", seed=0))
-    np.testing.assert_array_equal(gradients["bias_ih"], gradients["bias_hh"])
+@pytest.mark.parametrize("name", CELLS)
+def test_the_two_biases_are_two_arrays(name):
+    gradients = all_gradients(*random_problem(3, 2, 2, 4, name))
     assert not np.shares_memory(gradients["bias_ih"], gradients["bias_hh"])
+    same = np.array_equal(gradients["bias_ih"], gradients["bias_hh"])
+    assert same == (name != "gru")  # torch's GRU has its reset gate between them
+
+
+def state_jacobian(cell, params, x, state):
+    """Return d(state after)/d(state before) of one step of one sequence by finite differences."""
+    arrays, H = as_arrays(state), cell.hidden_size
+    rows = []
+    for array_after in range(len(arrays)):
+        for unit in range(H):
+
+            def after(array_after=array_after, unit=unit):
+                return float(as_arrays(rl.unroll(cell, params, x, state)[1])[f"state {array_after}"][0, unit])
+
+            rows.append(np.concatenate([finite_differences(after, array)[0] for array in arrays.values()]))
+    return np.array(rows)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 4), st.sampled_from(SMOOTH), seeds)
+def test_jacobians_match_finite_differences(H, name, seed):
+    cell, params, x, state, d_h = random_problem(1, 1, 2, H, name, seed)
+    _, _, tape = rl.unroll(cell, params, x, state)
+    rl.backprop(cell, params, tape, d_h)
+    np.testing.assert_allclose(cell.jacobians(params, tape)[0, 0], state_jacobian(cell, params, x, state), atol=1e-7)
+
+
+def test_the_jacobian_of_an_rnn_from_its_states_alone():
+    cell, params, x, state, _ = random_problem(1, 1, 2, 4, "tanh")
+    h, _, _ = rl.unroll(cell, params, x, state)
+    np.testing.assert_allclose(cell.jacobian(params, h[0, 0]), state_jacobian(cell, params, x, state), atol=1e-8)
+
+
+def test_variants_are_limits_of_the_full_cell():
+    """A gate that is not there equals one whose bias holds it open."""
+    _, params, x, state, _ = random_problem(6, 2, 3, 4, "lstm")
+    for gate, option in (("i", "input_gate"), ("f", "forget_gate"), ("o", "output_gate")):
+        full, less = rl.LSTMCell(3, 4), rl.LSTMCell(3, 4, **{option: False})
+        held = {key: param.copy() for key, param in params.items()}
+        for param in held.values():
+            param[full.rows(gate)] = 0
+        held["bias_ih"][full.rows(gate)] = 100
+        kept = np.concatenate([np.arange(16)[full.rows(name)] for name in less.gates])
+        h = rl.unroll(less, {key: param[kept] for key, param in params.items()}, x, state)[0]
+        np.testing.assert_allclose(h, rl.unroll(full, held, x, state)[0], atol=1e-12)
+        assert np.abs(h - rl.unroll(full, params, x, state)[0]).max() > 1e-2
+
+
+def test_the_two_grus_differ_and_agree_where_the_reset_gate_is_open():
+    _, params, x, state, _ = random_problem(6, 2, 3, 4, "gru")
+    after, before = rl.GRUCell(3, 4), rl.ChoGRUCell(3, 4)
+    assert np.abs(rl.unroll(after, params, x, state)[0] - rl.unroll(before, params, x, state)[0]).max() > 1e-2
+    for name, param in params.items():
+        param[after.rows("r")] = 50 if name == "bias_ih" else 0
+    np.testing.assert_allclose(
+        rl.unroll(after, params, x, state)[0], rl.unroll(before, params, x, state)[0], atol=1e-12
+    )
 
 
 @pytest.mark.parametrize("size", [0, -1, 2.5, True, None, "3"])
-def test_sizes_are_checked(size):
+@pytest.mark.parametrize("kind", [rl.RNNCell, rl.LSTMCell, rl.PeepholeLSTMCell, rl.GRUCell, rl.ChoGRUCell])
+def test_sizes_are_checked(kind, size):
     with pytest.raises(ValueError, match="expected hidden_size to be a whole number of at least 1, got"):
-        rl.RNNCell(2, size)
+        kind(2, size)
     with pytest.raises(ValueError, match="input_size"):
-        rl.RNNCell(size, 2)
+        kind(size, 2)
 
 
-def test_nonlinearity_is_checked():
+def test_options_are_checked():
     with pytest.raises(ValueError, match="expected nonlinearity to be one of .* got 'sigmoid'"):
         rl.RNNCell(2, 3, "sigmoid")
+    with pytest.raises(ValueError, match="expected forget_gate to be True or False, got 'no'"):
+        rl.LSTMCell(2, 3, forget_gate="no")
+    with pytest.raises(ValueError, match="coupling is i = 1 - f"):
+        rl.LSTMCell(2, 3, input_gate=False, coupled=True)
+    with pytest.raises(ValueError, match=r"expected one of the gates \('i', 'g', 'o'\) .* got 'f'"):
+        rl.LSTMCell(2, 3, forget_gate=False).rows("f")
+
+
+def test_a_cell_prints_as_it_is_made():
+    assert repr(rl.RNNCell(2, 3)) == "RNNCell(2, 3, nonlinearity='tanh')"
+    assert repr(rl.LSTMCell(2, 3)) == "LSTMCell(2, 3)"
+    assert repr(rl.LSTMCell(2, 3, coupled=True, output_gate=False)) == "LSTMCell(2, 3, output_gate=False, coupled=True)"
+    for make in CELLS.values():
+        wide = make(2, 3).with_input(7)
+        assert (wide.input_size, wide.gates, type(wide)) == (7, make(2, 3).gates, type(make(2, 3)))
