@@ -21,9 +21,10 @@ ROOT = Path(__file__).resolve().parents[1]
 MODULES = {path.stem: path for path in (ROOT / "rnnlab").glob("*.py") if path.stem != "__init__"}
 
 FLOORS = (
-    {"checks"},
+    {"checks", "tapes"},
     {"cells", "losses", "initializers", "optimizers", "clipping", "schedules", "tasks"},
-    {"bptt", "recurrences", "datasets"},
+    {"lstm", "gru", "bptt", "recurrences", "datasets"},
+    {"peepholes", "stacks"},
     {"models"},
     {"torch_twin", "training", "diagnostics"},
     {"doctor", "sweeps", "plots"},
