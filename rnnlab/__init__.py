@@ -17,7 +17,17 @@ from rnnlab.diagnostics import (
     step_jacobians,
 )
 from rnnlab.gru import ChoGRUCell, GRUCell
-from rnnlab.initializers import orthogonal, scale_to_spectral_radius, spectral_norm, spectral_radius
+from rnnlab.initializers import (
+    chrono,
+    forget_bias,
+    glorot,
+    identity,
+    orthogonal,
+    scale_to_spectral_radius,
+    sparse,
+    spectral_norm,
+    spectral_radius,
+)
 from rnnlab.losses import accuracy, cross_entropy, squared_error
 from rnnlab.lstm import LSTMCell
 from rnnlab.models import Model
@@ -48,17 +58,22 @@ __all__ = [
     "Workspace",
     "accuracy",
     "backprop",
+    "chrono",
     "cross_entropy",
     "evaluate",
+    "forget_bias",
     "gate_saturation",
     "global_norm",
+    "glorot",
     "gradient_flow",
+    "identity",
     "jacobian_products",
     "jacobian_singular_values",
     "lyapunov_exponents",
     "memory_norm",
     "orthogonal",
     "scale_to_spectral_radius",
+    "sparse",
     "spectral_norm",
     "spectral_radius",
     "squared_error",

@@ -38,6 +38,15 @@ def shaped(array, shape, name, hint=""):
         raise ValueError(f"expected {name} of shape {want}, got {array.shape}{'; ' + hint if hint else ''}")
 
 
+def positive_numbers(value, name, zero_allowed=False):
+    """Return `value` if it is a number or an array of numbers above 0 (infinity allowed), else raise ValueError."""
+    if not isinstance(value, np.ndarray):
+        return positive_number(value, name, zero_allowed)
+    if value.dtype.kind in "fiu" and value.size and (value >= 0 if zero_allowed else value > 0).all():
+        return value
+    raise ValueError(f"expected {name} to be numbers {'of at least' if zero_allowed else 'above'} 0, got {value!r}")
+
+
 def whole_numbers(array, shape, low, high, name):
     """Return an array of whole numbers from low to high of this shape, or raise TypeError or ValueError."""
     array = np.asarray(array)

@@ -260,7 +260,7 @@ class ChoGRUTape(GRUTape):
         return self.states[:, :-1]
 
     def weight_gradients(self):
-        H, grads = self.cell.hidden_size, super().weight_gradients()
+        grads = super().weight_gradients()
         d_n, kept = self.flat(self.rows(3, 4)), self.flat(self.q)
         d_rz, states = self.flat(self.rows(1, 3)), self.flat(self.states[:, :-1])
         d_hh = [np.matmul(transposed(d), of) for d, of in ((d_rz, states), (d_n, kept))]

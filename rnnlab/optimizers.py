@@ -1,11 +1,15 @@
 """Optimizers on a flat dict name -> array: the settings are frozen, the state goes in and comes out.
 
-Only arithmetic is used, so the same object moves NumPy arrays and torch tensors.
+Only arithmetic is used, so the same object moves NumPy arrays and torch tensors. A setting may be an array with one
+number for each run, where the parameters have the same axes of runs in front.
 """
 
 from dataclasses import dataclass
 
-from rnnlab.checks import positive_number, same_names
+import numpy as np
+
+from rnnlab.checks import positive_numbers, same_names
+from rnnlab.runs import per_run
 
 
 @dataclass(frozen=True)
@@ -13,7 +17,7 @@ class SGD:
     """Step against the gradient: v <- momentum v + g; w <- w - lr v (with nesterov: w <- w - lr (g + momentum v)).
 
     Args:
-        lr: learning rate, at least 0.
+        lr: learning rate, at least 0; or an array, one for each run.
         momentum: share of the last step that is kept, in [0, 1).
         nesterov: look ahead along the velocity.
 
@@ -29,12 +33,12 @@ class SGD:
     array([0.8])
     """
 
-    lr: float
+    lr: float | np.ndarray
     momentum: float = 0.0
     nesterov: bool = False
 
     def __post_init__(self):
-        positive_number(self.lr, "lr", zero_allowed=True)
+        positive_numbers(self.lr, "lr", zero_allowed=True)
         if not 0 <= self.momentum < 1:
             raise ValueError(f"expected momentum in [0, 1), got {self.momentum!r}")
         if self.nesterov and self.momentum == 0:
@@ -52,9 +56,10 @@ class SGD:
         """
         same_names(params, grads)
         if not self.momentum:
-            return {name: param - self.lr * grads[name] for name, param in params.items()}, state
+            return {name: param - per_run(self.lr, param) * grads[name] for name, param in params.items()}, state
         velocity = {name: self.momentum * v + grads[name] for name, v in state["velocity"].items()}
         step = velocity
         if self.nesterov:
             step = {name: grads[name] + self.momentum * v for name, v in velocity.items()}
-        return {name: param - self.lr * step[name] for name, param in params.items()}, {"velocity": velocity}
+        moved = {name: param - per_run(self.lr, param) * step[name] for name, param in params.items()}
+        return moved, {"velocity": velocity}
