@@ -1,4 +1,4 @@
-"""Leading axes that all parameters share are independent runs: what a setting and a dict of arrays need to know of it."""
+"""Leading axes that all parameters share are independent runs: what settings and dicts of arrays know of them."""
 
 import numpy as np
 

@@ -116,8 +116,8 @@ def test_what_stands_in_the_padding_does_not_matter(name):
     x[pad], d_h[pad] = np.nan, 1e6
     dirty = all_gradients(cell, params, x, state, d_h, lengths=lengths)
     assert worst_gap(dirty, clean) == 0
-    alone = all_gradients(cell, params, x[:4, 2:], tuple(a[2:] for a in state) if isinstance(state, tuple) else state[2:],
-                          d_h[:4, 2:])  # fmt: skip
+    last = tuple(a[2:] for a in state) if isinstance(state, tuple) else state[2:]
+    alone = all_gradients(cell, params, x[:4, 2:], last, d_h[:4, 2:])
     np.testing.assert_allclose(dirty["x"][:4, 2:], alone["x"], rtol=0, atol=1e-12 * max(1, np.abs(alone["x"]).max()))
 
 
