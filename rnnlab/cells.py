@@ -153,11 +153,12 @@ class RNNTape(Tape):
     """Record one unrolled sequence of an `RNNCell`: `d_z` (R, T, B, H) is dL/dz_t after `backprop`."""
 
     def lay_out(self, T, B, H):
-        self.W_hh, self.W_x1 = self.array(H, H), self.array(H, self.cell.input_size + 1)
+        self.W_hh, self.W_hh_T = self.array(H, H), self.array(H, H)
+        self.W_x1 = self.array(H, self.cell.input_size + 1)
         self.z, self.d_z = self.array(B, H), self.array(T, B, H)
 
     def forward_views(self, chunk):
-        dot, W_hh_T, z = self.dot_for(chunk), transposed(self.W_hh[chunk]), self.z[chunk]
+        dot, W_hh_T, z = self.dot_for(chunk), self.W_hh_T[chunk], self.z[chunk]
         h = np.moveaxis(self.states[chunk], -3, 0)
         return [(dot, h[t], W_hh_T, z, h[t + 1]) for t in range(self.T)]
 
@@ -168,6 +169,7 @@ class RNNTape(Tape):
 
     def take_weights(self, params):
         self.W_hh[...] = params["weight_hh"]
+        self.W_hh_T[...] = transposed(self.W_hh)  # a product with a transposed view takes up to three times as long
         self.W_x1[..., :-1] = params["weight_ih"]
         self.W_x1[..., -1] = params["bias_ih"] + params["bias_hh"]
         np.matmul(self.flat(self.x1), transposed(self.W_x1), out=self.flat(self.states[:, 1:]))

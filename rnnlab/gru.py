@@ -97,7 +97,7 @@ class GRUTape(Tape):
     """
 
     def lay_out(self, T, B, H):
-        self.W_hh, self.W_hh_halved = self.array(3 * H, H), self.array(3 * H, H)
+        self.W_hh, self.W_hh_T = self.array(3 * H, H), self.array(H, 3 * H)
         self.W_x1, self.b_hn = self.array(3 * H, self.cell.input_size + 1), self.array(1, H)
         self.gates, self.q = self.array(T, 3, B, H), self.array(T, B, H)
         self.local, self.d = self.array(T, 5, B, H), self.array(T, B, 5, H)
@@ -108,7 +108,7 @@ class GRUTape(Tape):
         return [self.states[:, 1:], np.moveaxis(self.gates, 2, -2), self.q]
 
     def forward_views(self, chunk):
-        H, dot, W_hh_T = self.cell.hidden_size, self.dot_for(chunk), transposed(self.W_hh_halved[chunk])
+        H, dot, W_hh_T = self.cell.hidden_size, self.dot_for(chunk), self.W_hh_T[chunk]
         recurrent, b_hn, scratch = self.recurrent[chunk], self.b_hn[chunk], self.scratch[chunk]
         rows, for_gates = recurrent.reshape(*recurrent.shape[:-2], 3 * H), np.moveaxis(recurrent, -2, 0)
         h, q = (np.moveaxis(array[chunk], -3, 0) for array in (self.states, self.q))
@@ -137,14 +137,17 @@ class GRUTape(Tape):
     def take_weights(self, params):
         H = self.cell.hidden_size
         halves = np.array([0.5, 0.5, 1], self.dtype).repeat(H)
-        multiply(params["weight_hh"], halves[:, None], self.W_hh_halved)
+        self.take_recurrent(transposed(params["weight_hh"]) * halves)
         self.W_hh[:, :H], self.W_hh[:, H:] = params["weight_hh"][:, 2 * H :], params["weight_hh"][:, : 2 * H]
         self.b_hn[:, 0] = params["bias_hh"][:, 2 * H :]
         self.W_x1[..., :-1] = params["weight_ih"]
         self.W_x1[..., -1] = params["bias_ih"]
         self.W_x1[:, : 2 * H, -1] += params["bias_hh"][:, : 2 * H]
-        drive = np.matmul(self.flat(self.x1), transposed(self.W_x1 * halves[:, None]))
+        drive = np.matmul(self.flat(self.x1), transposed(self.W_x1) * halves)
         self.gates[...] = np.moveaxis(drive.reshape(self.R, self.T, self.B, 3, H), -2, -3)
+
+    def take_recurrent(self, W_hh_T):
+        self.W_hh_T[...] = W_hh_T
 
     def local_derivatives(self):
         r, z, n = np.moveaxis(self.gates, 2, 0)
@@ -225,10 +228,10 @@ class ChoGRUTape(GRUTape):
     def lay_out(self, T, B, H):
         super().lay_out(T, B, H)
         self.recurrent = self.array(B, 2, H)
+        self.W_rz_T, self.W_n_T = self.array(H, 2 * H), self.array(H, H)
 
     def forward_views(self, chunk):
-        H, dot, W_hh = self.cell.hidden_size, self.dot_for(chunk), self.W_hh_halved[chunk]
-        W_rz_T, W_n_T = transposed(W_hh[..., : 2 * H, :]), transposed(W_hh[..., 2 * H :, :])
+        H, dot, W_rz_T, W_n_T = self.cell.hidden_size, self.dot_for(chunk), self.W_rz_T[chunk], self.W_n_T[chunk]
         recurrent, scratch = self.recurrent[chunk], self.scratch[chunk]
         rows, for_r_z = recurrent.reshape(*recurrent.shape[:-2], 2 * H), np.moveaxis(recurrent, -2, 0)
         h, kept = (np.moveaxis(array[chunk], -3, 0) for array in (self.states, self.q))
@@ -255,6 +258,9 @@ class ChoGRUTape(GRUTape):
         bias_ih = params["bias_ih"].copy()
         bias_ih[:, 2 * H :] += params["bias_hh"][:, 2 * H :]  # no gate stands between the two biases of n
         super().take_weights({**params, "bias_ih": bias_ih})
+
+    def take_recurrent(self, W_hh_T):
+        self.W_rz_T[...], self.W_n_T[...] = np.split(W_hh_T, [2 * self.cell.hidden_size], axis=-1)
 
     def r_multiplies(self):
         return self.states[:, :-1]

@@ -168,7 +168,7 @@ class LSTMTape(Tape):
     """
 
     def lay_out(self, T, B, H):
-        self.W_hh, self.W_hh_halved = self.array(4 * H, H), self.array(4 * H, H)
+        self.W_hh, self.W_hh_T = self.array(4 * H, H), self.array(H, 4 * H)
         self.W_x1 = self.array(4 * H, self.cell.input_size + 1)
         self.gates, self.tanh_c = self.array(T + 1, 5, B, H), self.array(T, B, H)
         self.z, self.products = self.array(B, 4, H), self.array(2, B, H)
@@ -189,7 +189,7 @@ class LSTMTape(Tape):
         H, dot, W_hh_T, z = (
             self.cell.hidden_size,
             self.dot_for(chunk),
-            transposed(self.W_hh_halved[chunk]),
+            self.W_hh_T[chunk],
             self.z[chunk],
         )
         z_rows, z_gates = z.reshape(*z.shape[:-2], 4 * H), np.moveaxis(z, -2, 0)
@@ -221,12 +221,12 @@ class LSTMTape(Tape):
 
     def take_weights(self, params):
         pack, H = self.cell.pack, self.cell.hidden_size
-        halves = np.array([0.5, 0.5, 0.5, 1], self.dtype).repeat(H)[:, None]
+        halves = np.array([0.5, 0.5, 0.5, 1], self.dtype).repeat(H)
         self.W_hh[...] = pack(params["weight_hh"]).reshape(self.W_hh.shape)
-        multiply(self.W_hh, halves, self.W_hh_halved)
+        multiply(transposed(self.W_hh), halves, self.W_hh_T)
         self.W_x1[..., :-1] = pack(params["weight_ih"]).reshape(self.R, 4 * H, -1)
         self.W_x1[..., -1] = pack(params["bias_ih"] + params["bias_hh"], missing=OPEN).reshape(self.R, 4 * H)
-        drive = np.matmul(self.flat(self.x1), transposed(self.W_x1 * halves))
+        drive = np.matmul(self.flat(self.x1), transposed(self.W_x1) * halves)
         drive = drive.reshape(self.R, self.T, self.B, 4, H)
         self.gates[:, :-1, :4] = np.moveaxis(drive, -2, -3)
 
