@@ -98,12 +98,15 @@ def backprop(cell, params, tape, d_h, d_state=None, truncate=None):
     window = tape.T if truncate is None else positive_integer(truncate, "truncate")
     tape.begin_back(d_h, d_state)
     for chunk, steps in tape.backward:
-        for t in range(tape.T - 1, -1, -1):
-            if t in tape.ends:
-                tape.enter(chunk, t)
-            cell.step_back(*steps[t])
-            if t % window == 0 and t > 0:
-                tape.cut(chunk, t)
+        for first in range((tape.T - 1) // tape.block * tape.block, -1, -tape.block):
+            last = min(first + tape.block, tape.T)
+            tape.prepare(chunk, first, last)
+            for t in range(last - 1, first - 1, -1):
+                if t in tape.ends:
+                    tape.enter(chunk, t)
+                cell.step_back(*steps[t])
+                if t % window == 0 and t > 0:
+                    tape.cut(chunk, t)
     return tape.gradients()
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy import add, multiply, subtract
 
 from rnnlab.checks import positive_integer
-from rnnlab.tapes import Tape, transposed
+from rnnlab.tapes import Tape, by_step, transposed
 
 # name: (f, f' as a function of the output h = f(z)); both write into `out`.
 NONLINEARITIES = {
@@ -121,9 +121,9 @@ class RNNCell(Cell):
         add(z, h, z)  # z_t = W_hh h_{t-1} + W_ih x_t + b
         self.f(z, h)  # h_t = f(z_t)
 
-    def step_back(self, dot, d_h, d_z, W_hh, d_h_before):
+    def step_back(self, dot, d_h, slope, d_z, W_hh, d_h_before):
         add(d_h, d_h_before, d_h)  # total = immediate + what came back through z_{t+1}
-        multiply(d_z, d_h, d_z)  # dL/dz_t = f'(z_t) dL/dh_t   (d_z holds f'(z_t) until here)
+        multiply(slope, d_h, d_z)  # dL/dz_t = f'(z_t) dL/dh_t
         dot(d_z, W_hh, d_h_before)  # dL/dh_{t-1} through z_t = W_hh^T dL/dz_t
 
     def jacobian(self, params, h):
@@ -153,27 +153,29 @@ class RNNTape(Tape):
     """Record one unrolled sequence of an `RNNCell`: `d_z` (R, T, B, H) is dL/dz_t after `backprop`."""
 
     def lay_out(self, T, B, H):
-        self.W_hh, self.W_x1 = self.array(H, H), self.array(H, self.cell.input_size + 1)
+        self.W_hh, self.W_hh_T = self.array(H, H), self.array(H, H)
+        self.W_x1 = self.array(H, self.cell.input_size + 1)
         self.z, self.d_z = self.array(B, H), self.array(T, B, H)
 
     def forward_views(self, chunk):
-        dot, W_hh_T, z = self.dot_for(chunk), transposed(self.W_hh[chunk]), self.z[chunk]
-        h = np.moveaxis(self.states[chunk], -3, 0)
+        dot, W_hh_T, z = self.dot_for(chunk), self.W_hh_T[chunk], self.z[chunk]
+        h = by_step(self.states[chunk])
         return [(dot, h[t], W_hh_T, z, h[t + 1]) for t in range(self.T)]
 
     def backward_views(self, chunk):
         dot, W_hh, d_h_before = self.dot_for(chunk), self.W_hh[chunk], self.d_h_before[chunk]
-        d_h, d_z = (np.moveaxis(array[chunk], -3, 0) for array in (self.d_h_all, self.d_z))
-        return [(dot, d_h[t], d_z[t], W_hh, d_h_before) for t in range(self.T)]
+        d_h, d_z, local = (by_step(array[chunk]) for array in (self.d_h_all, self.d_z, self.local[:, :, 0]))
+        return [(dot, d_h[t], local[t % self.block], d_z[t], W_hh, d_h_before) for t in range(self.T)]
 
     def take_weights(self, params):
         self.W_hh[...] = params["weight_hh"]
+        self.W_hh_T[...] = transposed(self.W_hh)  # a product with a transposed view takes up to three times as long
         self.W_x1[..., :-1] = params["weight_ih"]
         self.W_x1[..., -1] = params["bias_ih"] + params["bias_hh"]
         np.matmul(self.flat(self.x1), transposed(self.W_x1), out=self.flat(self.states[:, 1:]))
 
-    def local_derivatives(self):
-        self.cell.slope(self.states[:, 1:], out=self.d_z)
+    def local_derivatives(self, runs, steps, out):
+        self.cell.slope(self.states[runs, 1:][:, steps], out=out[:, :, 0])
 
     def weight_gradients(self):
         """Sum over steps and sequences in one product each: dL/dW = sum_t dL/dz_t (what W multiplied)^T."""

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from rnnlab.bptt import backprop, unroll
+from rnnlab.bptt import unroll
 from rnnlab.checks import positive_integer
 
 LYAPUNOV_STEPS = 256  # steps whose Jacobians are held at once
@@ -132,8 +132,7 @@ def _jacobians(cell, params, x, state):
     """Return the step Jacobians of one sequence, and the state after it."""
     if np.ndim(x) == 3 and x.shape[1] != 1:
         raise ValueError(f"expected one sequence, x of shape (T, 1, D), got {x.shape}; pass x[:, [b]]")
-    h, state, tape = unroll(cell, params, x, state)
+    _, state, tape = unroll(cell, params, x, state)
     if tape.runs:
         raise ValueError(f"expected parameters of one run, got leading axes {tape.runs}; pick one run first")
-    backprop(cell, params, tape, np.zeros_like(h))  # fills the tape's local derivatives
     return cell.jacobians(params, tape)[:, 0], state

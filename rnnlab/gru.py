@@ -4,7 +4,7 @@ import numpy as np
 from numpy import add, multiply, subtract, tanh
 
 from rnnlab.cells import Cell
-from rnnlab.tapes import Tape, transposed
+from rnnlab.tapes import Tape, by_step, parts_by_step, transposed
 
 
 class GRUCell(Cell):
@@ -31,18 +31,21 @@ class GRUCell(Cell):
         """Make the arrays in which a sequence is recorded; see `Tape` for the arguments."""
         return GRUTape(self, *layout)
 
-    # One step forward, one step back. `r_z` and `n` hold their share of W_ih x_t + b until the step overwrites them.
+    # One step forward, one step back. `drive` is the share of W_ih x_t + b.
     # sigmoid(z) = (1 + tanh(z / 2)) / 2, with r's and z's weights halved beforehand, costs less than an exponential.
 
-    def step(self, dot, h_before, W_hh_T, recurrent, for_r_z, for_n, r_z, half, r, z, n, b_hn, q, scratch, h):
+    def step(
+        self, dot, h_before, W_hh_T, recurrent, for_r_z, for_n, drive_r_z, drive_n, r_z, half, r, z, n, b_hn, q,
+        scratch, h,
+    ):  # fmt: skip
         dot(h_before, W_hh_T, recurrent)
-        add(r_z, for_r_z, r_z)
+        add(drive_r_z, for_r_z, r_z)
         tanh(r_z, r_z)
         multiply(r_z, half, r_z)
         add(r_z, half, r_z)
         add(for_n, b_hn, q)  # q = W_hn h_{t-1} + b_hn
         multiply(r, q, scratch)
-        add(n, scratch, n)
+        add(drive_n, scratch, n)
         tanh(n, n)  # n = tanh(W_in x_t + b_in + r * q)
         subtract(h_before, n, scratch)
         multiply(z, scratch, scratch)
@@ -75,7 +78,7 @@ class GRUCell(Cell):
     def jacobians(self, params, tape):
         """Return the Jacobian of every step, (T, B, H, H)."""
         H = self.hidden_size
-        q, z_r, z_z, z_n, by_h = np.moveaxis(tape.public(tape.local), -3, 0)[..., None]
+        q, z_r, z_z, z_n, by_h = tape.all_local()[..., None]
         W_r, W_z, W_n = params["weight_hh"].reshape(3, H, H)
         return z_z * W_z + z_n * (q * W_n + z_r * W_r) + by_h * np.eye(H)
 
@@ -91,16 +94,18 @@ class GRUTape(Tape):
     Attributes:
         gates: (R, T, 3, B, H), [r, z, n]. One gate's numbers are contiguous.
         q: (R, T, B, H), W_hn h_{t-1} + b_hn, what the reset gate multiplies.
-        local: (R, T, 5, B, H), factors of the backward step, see `GRUCell.local_derivatives`.
-        d: (R, T, B, 5, H), the same five times what they multiply: after `backprop` dL/d[q, z_r, z_z, z_n, h_{t-1}].
-            The first three go back through W_hh and the middle three through W_ih, each in one product.
+        d: (R, T, B, 5, H), the five local derivatives times what they multiply: after `backprop`
+            dL/d[q, z_r, z_z, z_n, h_{t-1}]. The first three go back through W_hh and the middle three through W_ih,
+            each in one product. Before the steps forward the middle three hold W_ih x_t + b.
     """
 
+    factors = 5
+
     def lay_out(self, T, B, H):
-        self.W_hh, self.W_hh_halved = self.array(3 * H, H), self.array(3 * H, H)
+        self.W_hh, self.W_hh_T = self.array(3 * H, H), self.array(H, 3 * H)
         self.W_x1, self.b_hn = self.array(3 * H, self.cell.input_size + 1), self.array(1, H)
         self.gates, self.q = self.array(T, 3, B, H), self.array(T, B, H)
-        self.local, self.d = self.array(T, 5, B, H), self.array(T, B, 5, H)
+        self.d = self.array(T, B, 5, H)
         self.recurrent, self.scratch = self.array(B, 3, H), self.array(B, H)
         self.half = np.array(0.5, self.dtype)
 
@@ -108,26 +113,26 @@ class GRUTape(Tape):
         return [self.states[:, 1:], np.moveaxis(self.gates, 2, -2), self.q]
 
     def forward_views(self, chunk):
-        H, dot, W_hh_T = self.cell.hidden_size, self.dot_for(chunk), transposed(self.W_hh_halved[chunk])
-        recurrent, b_hn, scratch = self.recurrent[chunk], self.b_hn[chunk], self.scratch[chunk]
+        dot, W_hh_T, b_hn, H = self.dot_for(chunk), self.W_hh_T[chunk], self.b_hn[chunk], self.cell.hidden_size
+        recurrent, scratch = self.recurrent[chunk], self.scratch[chunk]
         rows, for_gates = recurrent.reshape(*recurrent.shape[:-2], 3 * H), np.moveaxis(recurrent, -2, 0)
-        h, q = (np.moveaxis(array[chunk], -3, 0) for array in (self.states, self.q))
-        gates = np.moveaxis(self.gates[chunk], (-4, -3), (0, 1))  # (T, 3, [runs,] B, H)
+        h, q = by_step(self.states[chunk]), by_step(self.q[chunk])
+        drive, gates = parts_by_step(self.d[chunk], -2)[:, 1:4], parts_by_step(self.gates[chunk], -3)
         return [
-            (dot, h[t], W_hh_T, rows, for_gates[:2], for_gates[2], gates[t, :2], self.half, *gates[t], b_hn, q[t],
-             scratch, h[t + 1])
+            (dot, h[t], W_hh_T, rows, for_gates[:2], for_gates[2], drive[t, :2], drive[t, 2], gates[t, :2], self.half,
+             *gates[t], b_hn, q[t], scratch, h[t + 1])
             for t in range(self.T)
         ]  # fmt: skip
 
     def backward_views(self, chunk):
         dot, W_hh, d_h_before = self.dot_for(chunk), self.W_hh[chunk], self.d_h_before[chunk]
-        local = np.moveaxis(self.local[chunk], (-4, -3), (0, 1))
-        d = np.moveaxis(self.d[chunk], (-4, -2), (0, 1))  # (T, 5, [runs,] B, H)
-        d_h, d_qrz = (np.moveaxis(array[chunk], -3, 0) for array in (self.d_h_all, self.rows(0, 3)))
+        d_h, d_qrz = by_step(self.d_h_all[chunk]), by_step(self.rows(0, 3)[chunk])
+        local, d, block = parts_by_step(self.local[chunk], -3), parts_by_step(self.d[chunk], -2), self.block
         return [
-            (dot, d_h[t], d_h_before, local[t, 2:], d[t, 2:], local[t, :2], d[t, 3], d[t, :2], d_qrz[t], W_hh, d[t, 4])
+            (dot, d_h[t], d_h_before, local[t % block, 2:], d[t, 2:], local[t % block, :2], d[t, 3], d[t, :2],
+             d_qrz[t], W_hh, d[t, 4])
             for t in range(self.T)
-        ]
+        ]  # fmt: skip
 
     def rows(self, first, last):
         """Return these of the five entries of `d` with every sequence's numbers as one row."""
@@ -137,18 +142,21 @@ class GRUTape(Tape):
     def take_weights(self, params):
         H = self.cell.hidden_size
         halves = np.array([0.5, 0.5, 1], self.dtype).repeat(H)
-        multiply(params["weight_hh"], halves[:, None], self.W_hh_halved)
+        self.take_recurrent(transposed(params["weight_hh"]) * halves)
         self.W_hh[:, :H], self.W_hh[:, H:] = params["weight_hh"][:, 2 * H :], params["weight_hh"][:, : 2 * H]
         self.b_hn[:, 0] = params["bias_hh"][:, 2 * H :]
         self.W_x1[..., :-1] = params["weight_ih"]
         self.W_x1[..., -1] = params["bias_ih"]
         self.W_x1[:, : 2 * H, -1] += params["bias_hh"][:, : 2 * H]
-        drive = np.matmul(self.flat(self.x1), transposed(self.W_x1 * halves[:, None]))
-        self.gates[...] = np.moveaxis(drive.reshape(self.R, self.T, self.B, 3, H), -2, -3)
+        np.matmul(self.flat(self.x1), transposed(self.W_x1) * halves, out=self.flat(self.rows(1, 4)))
 
-    def local_derivatives(self):
-        r, z, n = np.moveaxis(self.gates, 2, 0)
-        self.cell.local_derivatives(r, z, n, self.r_multiplies(), self.states[:, :-1], np.moveaxis(self.local, 2, 0))
+    def take_recurrent(self, W_hh_T):
+        self.W_hh_T[...] = W_hh_T
+
+    def local_derivatives(self, runs, steps, out):
+        r, z, n = np.moveaxis(self.gates[runs, steps], 2, 0)
+        q, h_before = self.r_multiplies()[runs, steps], self.states[runs, steps]
+        self.cell.local_derivatives(r, z, n, q, h_before, np.moveaxis(out, 2, 0))
 
     def r_multiplies(self):
         return self.q
@@ -187,22 +195,27 @@ class ChoGRUCell(GRUCell):
         """Make the arrays in which a sequence is recorded; see `Tape` for the arguments."""
         return ChoGRUTape(self, *layout)
 
-    def step(self, dot, h_before, W_rz_T, for_r_z_rows, for_r_z, r_z, half, r, z, n, kept, W_n_T, scratch, h):
+    def step(
+        self, dot, h_before, W_rz_T, for_r_z_rows, for_r_z, drive_r_z, drive_n, r_z, half, r, z, n, kept, W_n_T,
+        scratch, h,
+    ):  # fmt: skip
         dot(h_before, W_rz_T, for_r_z_rows)
-        add(r_z, for_r_z, r_z)
+        add(drive_r_z, for_r_z, r_z)
         tanh(r_z, r_z)
         multiply(r_z, half, r_z)
         add(r_z, half, r_z)
         multiply(r, h_before, kept)  # what the reset gate lets through
         dot(kept, W_n_T, scratch)
-        add(n, scratch, n)
+        add(drive_n, scratch, n)
         tanh(n, n)  # n = tanh(W_in x_t + b + W_hn (r * h_{t-1}))
         subtract(h_before, n, scratch)
         multiply(z, scratch, scratch)
         add(n, scratch, h)  # h_t = n + z * (h_{t-1} - n)
 
-    def step_back(self, dot, d_h, d_h_before, by_h, d_of_h, d_n, W_n, d_kept, by_kept, d_of_kept, d_rz, W_rz,
-                  d_h_kept, d_h_through_time):  # fmt: skip
+    def step_back(
+        self, dot, d_h, d_h_before, by_h, d_of_h, d_n, W_n, d_kept, by_kept, d_of_kept, d_rz, W_rz, d_h_kept,
+        d_h_through_time,
+    ):  # fmt: skip
         add(d_h, d_h_before, d_h)
         multiply(by_h, d_h, d_of_h)  # dL/dz_z, dL/dz_n, and dL/dh_{t-1} through z * h_{t-1}
         dot(d_n, W_n, d_kept)  # dL/d(r * h_{t-1})
@@ -214,7 +227,7 @@ class ChoGRUCell(GRUCell):
     def jacobians(self, params, tape):
         """Return the Jacobian of every step, (T, B, H, H)."""
         H = self.hidden_size
-        kept, z_r, z_z, z_n, by_h = np.moveaxis(tape.public(tape.local), -3, 0)[..., None]
+        kept, z_r, z_z, z_n, by_h = tape.all_local()[..., None]
         W_r, W_z, W_n = params["weight_hh"].reshape(3, H, H)
         return z_z * W_z + z_n * (W_n @ (kept * np.eye(H) + z_r * W_r)) + by_h * np.eye(H)
 
@@ -225,28 +238,33 @@ class ChoGRUTape(GRUTape):
     def lay_out(self, T, B, H):
         super().lay_out(T, B, H)
         self.recurrent = self.array(B, 2, H)
+        self.W_rz_T, self.W_n_T = self.array(H, 2 * H), self.array(H, H)
 
     def forward_views(self, chunk):
-        H, dot, W_hh = self.cell.hidden_size, self.dot_for(chunk), self.W_hh_halved[chunk]
-        W_rz_T, W_n_T = transposed(W_hh[..., : 2 * H, :]), transposed(W_hh[..., 2 * H :, :])
+        dot, W_rz_T, W_n_T, H = self.dot_for(chunk), self.W_rz_T[chunk], self.W_n_T[chunk], self.cell.hidden_size
         recurrent, scratch = self.recurrent[chunk], self.scratch[chunk]
         rows, for_r_z = recurrent.reshape(*recurrent.shape[:-2], 2 * H), np.moveaxis(recurrent, -2, 0)
-        h, kept = (np.moveaxis(array[chunk], -3, 0) for array in (self.states, self.q))
-        gates = np.moveaxis(self.gates[chunk], (-4, -3), (0, 1))
+        h, kept = by_step(self.states[chunk]), by_step(self.q[chunk])
+        drive, gates = parts_by_step(self.d[chunk], -2)[:, 1:4], parts_by_step(self.gates[chunk], -3)
         return [
-            (dot, h[t], W_rz_T, rows, for_r_z, gates[t, :2], self.half, *gates[t], kept[t], W_n_T, scratch, h[t + 1])
+            (dot, h[t], W_rz_T, rows, for_r_z, drive[t, :2], drive[t, 2], gates[t, :2], self.half, *gates[t], kept[t],
+             W_n_T, scratch, h[t + 1])
             for t in range(self.T)
-        ]
+        ]  # fmt: skip
 
     def backward_views(self, chunk):
-        H, dot, W_hh, d_h_before = self.cell.hidden_size, self.dot_for(chunk), self.W_hh[chunk], self.d_h_before[chunk]
-        local = np.moveaxis(self.local[chunk], (-4, -3), (0, 1))
-        d = np.moveaxis(self.d[chunk], (-4, -2), (0, 1))
-        d_h, d_rz = (np.moveaxis(array[chunk], -3, 0) for array in (self.d_h_all, self.rows(1, 3)))
-        d_n, d_kept = np.moveaxis(self.rows(3, 4)[chunk], -3, 0), self.scratch[chunk]
+        dot, d_h_before, d_kept, H = (
+            self.dot_for(chunk),
+            self.d_h_before[chunk],
+            self.scratch[chunk],
+            self.cell.hidden_size,
+        )
+        W_n, W_rz = self.W_hh[chunk][..., :H, :], self.W_hh[chunk][..., H:, :]
+        d_h, d_rz, d_n = (by_step(array[chunk]) for array in (self.d_h_all, self.rows(1, 3), self.rows(3, 4)))
+        local, d, block = parts_by_step(self.local[chunk], -3), parts_by_step(self.d[chunk], -2), self.block
         return [
-            (dot, d_h[t], d_h_before, local[t, 2:], d[t, 2:], d_n[t], W_hh[..., :H, :], d_kept, local[t, :2], d[t, :2],
-             d_rz[t], W_hh[..., H:, :], d[t, 0], d[t, 4])
+            (dot, d_h[t], d_h_before, local[t % block, 2:], d[t, 2:], d_n[t], W_n, d_kept, local[t % block, :2],
+             d[t, :2], d_rz[t], W_rz, d[t, 0], d[t, 4])
             for t in range(self.T)
         ]  # fmt: skip
 
@@ -255,6 +273,9 @@ class ChoGRUTape(GRUTape):
         bias_ih = params["bias_ih"].copy()
         bias_ih[:, 2 * H :] += params["bias_hh"][:, 2 * H :]  # no gate stands between the two biases of n
         super().take_weights({**params, "bias_ih": bias_ih})
+
+    def take_recurrent(self, W_hh_T):
+        self.W_rz_T[...], self.W_n_T[...] = np.split(W_hh_T, [2 * self.cell.hidden_size], axis=-1)
 
     def r_multiplies(self):
         return self.states[:, :-1]

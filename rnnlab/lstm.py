@@ -4,7 +4,7 @@ import numpy as np
 from numpy import add, multiply, subtract, tanh
 
 from rnnlab.cells import Cell
-from rnnlab.tapes import Tape, transposed
+from rnnlab.tapes import Tape, by_step, parts_by_step, transposed
 
 # A tape keeps the gates in this order, not in torch's i, f, g, o, so that what is treated alike lies side by side: the
 # three sigmoids [o, i, f], and [i, f] beside the [g, c] that they multiply.
@@ -62,32 +62,16 @@ class LSTMCell(Cell):
         """Make the arrays in which a sequence is recorded; see `Tape` for the arguments."""
         return LSTMTape(self, *layout)
 
-    # One step forward, one step back. `gates` = [o, i, f, g] hold W_ih x_t + b_ih + b_hh until the step overwrites
-    # them. Sigmoids are computed as sigmoid(z) = (1 + tanh(z / 2)) / 2, so that one tanh serves all four gates; the
-    # tape halves their weights beforehand. `half` is 0.5 as an array, which costs half a call of the plain number.
+    # One step forward, one step back. `drive` is W_ih x_t + b_ih + b_hh, `gates` are [o, i, f, g]. Sigmoids are computed
+    # as sigmoid(z) = (1 + tanh(z / 2)) / 2, so that one tanh serves all four gates; the tape halves their weights
+    # beforehand. `half` is 0.5 as an array, which costs half a call of the plain number.
 
     def step(
-        self,
-        dot,
-        h_before,
-        W_hh_T,
-        z,
-        z_gates,
-        gates,
-        sigmoids,
-        half,
-        o,
-        i_f,
-        g_c,
-        products,
-        i_g,
-        f_c,
-        c,
-        tanh_c,
-        h,
-    ):
+        self, dot, h_before, W_hh_T, z, z_gates, drive, gates, sigmoids, half, o, i_f, g_c, products, i_g, f_c, c,
+        tanh_c, h,
+    ):  # fmt: skip
         dot(h_before, W_hh_T, z)
-        add(gates, z_gates, gates)  # z_t = W_hh h_{t-1} + W_ih x_t + b, halved for o, i, f
+        add(drive, z_gates, gates)  # z_t = W_hh h_{t-1} + W_ih x_t + b, halved for o, i, f
         tanh(gates, gates)
         multiply(sigmoids, half, sigmoids)
         add(sigmoids, half, sigmoids)
@@ -139,13 +123,13 @@ class LSTMCell(Cell):
 
     def jacobians(self, params, tape):
         """Return the Jacobian of every step in the state (h, c), (T, B, 2H, 2H): rows (h_t, c_t)."""
-        by_h, *_, by_c = np.moveaxis(tape.public(tape.local), -3, 0)
-        return self.state_jacobians(tape, by_h, by_c)
+        local = tape.all_local()
+        return self.state_jacobians(tape, local, local[0], local[-1])
 
-    def state_jacobians(self, tape, dh_dc, dc_dc):
+    def state_jacobians(self, tape, local, dh_dc, dc_dc):
         """Put the Jacobians together from dh_t/dc_t and dc_t/dc_{t-1}, (T, B, H): within a unit in every LSTM."""
         H = self.hidden_size
-        _, z_o, *z_ifg, _ = np.moveaxis(tape.public(tape.local), -3, 0)[..., None]
+        _, z_o, *z_ifg, _ = local[..., None]
         W_o, *W_ifg = tape.W_hh[0].reshape(4, H, H)
         dc_dh = sum(factor * W for factor, W in zip(z_ifg, W_ifg, strict=True))
         dh_dc, dc_dc = dh_dc[..., None], dc_dc[..., None] * np.eye(H)
@@ -162,17 +146,19 @@ class LSTMTape(Tape):
 
     Attributes:
         gates: (R, T+1, 5, B, H), [o, i, f, g, c_{t-1}] of step t. One gate's numbers are contiguous.
-        local: (R, T, 6, B, H), factors of the backward step, see `LSTMCell.local_derivatives`.
-        d: (R, T+1, B, 6, H), the same six times what they multiply: after `backprop` dL/dc_t through h_t, dL/dz of
-            [o, i, f, g], dL/dc_{t-1} through c_t. Here the gates of one sequence are side by side, for the products.
+        d: (R, T+1, B, 6, H), the six local derivatives times what they multiply: after `backprop` dL/dc_t through h_t,
+            dL/dz of [o, i, f, g], dL/dc_{t-1} through c_t. Here the gates of one sequence are side by side, for the
+            products. Before the steps forward its gates hold W_ih x_t + b.
     """
 
+    factors = 6
+
     def lay_out(self, T, B, H):
-        self.W_hh, self.W_hh_halved = self.array(4 * H, H), self.array(4 * H, H)
+        self.W_hh, self.W_hh_T = self.array(4 * H, H), self.array(H, 4 * H)
         self.W_x1 = self.array(4 * H, self.cell.input_size + 1)
         self.gates, self.tanh_c = self.array(T + 1, 5, B, H), self.array(T, B, H)
         self.z, self.products = self.array(B, 4, H), self.array(2, B, H)
-        self.local, self.d, self.d_c = self.array(T, 6, B, H), self.array(T + 1, B, 6, H), self.array(T, B, H)
+        self.d, self.d_c = self.array(T + 1, B, 6, H), self.array(T, B, H)
         self.half = np.array(0.5, self.dtype)
         self.c = self.public(self.gates[:, 1:, 4])
 
@@ -186,31 +172,24 @@ class LSTMTape(Tape):
         return [self.states[:, 1:], self.gates[:, 1:, 4], np.moveaxis(self.gates[:, :-1, :4], 2, -2), self.tanh_c]
 
     def forward_views(self, chunk):
-        H, dot, W_hh_T, z = (
-            self.cell.hidden_size,
-            self.dot_for(chunk),
-            transposed(self.W_hh_halved[chunk]),
-            self.z[chunk],
-        )
+        dot, W_hh_T, z, H = self.dot_for(chunk), self.W_hh_T[chunk], self.z[chunk], self.cell.hidden_size
         z_rows, z_gates = z.reshape(*z.shape[:-2], 4 * H), np.moveaxis(z, -2, 0)
-        h, tanh_c = (np.moveaxis(array[chunk], -3, 0) for array in (self.states, self.tanh_c))
-        gates = np.moveaxis(self.gates[chunk], (-4, -3), (0, 1))  # (T+1, 5, [runs,] B, H)
+        h, tanh_c = by_step(self.states[chunk]), by_step(self.tanh_c[chunk])
+        drive, gates = parts_by_step(self.d[chunk], -2)[:, 1:5], parts_by_step(self.gates[chunk], -3)
         products = np.moveaxis(self.products[chunk], -3, 0)
         return [
-            (dot, h[t], W_hh_T, z_rows, z_gates, gates[t, :4], gates[t, :3], self.half, gates[t, 0], gates[t, 1:3],
-             gates[t, 3:5], products, *products, gates[t + 1, 4], tanh_c[t], h[t + 1])
+            (dot, h[t], W_hh_T, z_rows, z_gates, drive[t], gates[t, :4], gates[t, :3], self.half, gates[t, 0],
+             gates[t, 1:3], gates[t, 3:5], products, *products, gates[t + 1, 4], tanh_c[t], h[t + 1])
             for t in range(self.T)
         ]  # fmt: skip
 
     def backward_views(self, chunk):
-        local = np.moveaxis(self.local[chunk], (-4, -3), (0, 1))
-        d = np.moveaxis(self.d[chunk], (-4, -2), (0, 1))  # (T+1, 6, [runs,] B, H)
-        d_z = np.moveaxis(self.gate_rows(self.d)[chunk], -3, 0)
-        d_h, d_c = (np.moveaxis(array[chunk], -3, 0) for array in (self.d_h_all, self.d_c))
         dot, W_hh, d_h_before = self.dot_for(chunk), self.W_hh[chunk], self.d_h_before[chunk]
+        d_h, d_c, d_z = (by_step(array[chunk]) for array in (self.d_h_all, self.d_c, self.gate_rows(self.d)))
+        local, d, block = parts_by_step(self.local[chunk], -3), parts_by_step(self.d[chunk], -2), self.block
         return [
-            (dot, d_h[t], d_h_before, local[t, :2], d[t, :2], d_c[t], d[t, 0], d[t + 1, 5], local[t, 2:], d[t, 2:],
-             d_z[t], W_hh)
+            (dot, d_h[t], d_h_before, local[t % block, :2], d[t, :2], d_c[t], d[t, 0], d[t + 1, 5],
+             local[t % block, 2:], d[t, 2:], d_z[t], W_hh)
             for t in range(self.T)
         ]  # fmt: skip
 
@@ -221,18 +200,17 @@ class LSTMTape(Tape):
 
     def take_weights(self, params):
         pack, H = self.cell.pack, self.cell.hidden_size
-        halves = np.array([0.5, 0.5, 0.5, 1], self.dtype).repeat(H)[:, None]
+        halves = np.array([0.5, 0.5, 0.5, 1], self.dtype).repeat(H)
         self.W_hh[...] = pack(params["weight_hh"]).reshape(self.W_hh.shape)
-        multiply(self.W_hh, halves, self.W_hh_halved)
+        multiply(transposed(self.W_hh), halves, self.W_hh_T)
         self.W_x1[..., :-1] = pack(params["weight_ih"]).reshape(self.R, 4 * H, -1)
         self.W_x1[..., -1] = pack(params["bias_ih"] + params["bias_hh"], missing=OPEN).reshape(self.R, 4 * H)
-        drive = np.matmul(self.flat(self.x1), transposed(self.W_x1 * halves))
-        drive = drive.reshape(self.R, self.T, self.B, 4, H)
-        self.gates[:, :-1, :4] = np.moveaxis(drive, -2, -3)
+        drive = self.flat(self.gate_rows(self.d[:, :-1]))
+        np.matmul(self.flat(self.x1), transposed(self.W_x1) * halves, out=drive)
 
-    def local_derivatives(self):
-        o, i, f, g, c_before = np.moveaxis(self.gates[:, :-1], 2, 0)
-        self.cell.local_derivatives(o, i, f, g, c_before, self.tanh_c, np.moveaxis(self.local, 2, 0))
+    def local_derivatives(self, runs, steps, out):
+        o, i, f, g, c_before = np.moveaxis(self.gates[runs, steps], 2, 0)
+        self.cell.local_derivatives(o, i, f, g, c_before, self.tanh_c[runs, steps], np.moveaxis(out, 2, 0))
 
     def weight_gradients(self):
         """Sum over steps and sequences in one product each: dL/dW = sum_t dL/dz_t (what W multiplied)^T."""

@@ -4,6 +4,7 @@ import numpy as np
 from numpy import add, multiply, tanh
 
 from rnnlab.lstm import LSTMCell, LSTMTape
+from rnnlab.tapes import parts_by_step
 
 
 class PeepholeLSTMCell(LSTMCell):
@@ -34,11 +35,11 @@ class PeepholeLSTMCell(LSTMCell):
         return PeepholeTape(self, *layout)
 
     def step(
-        self, dot, h_before, W_hh_T, z, z_gates, gates, i_f, i_f_g, half, o, c_before, g_c, products, i_g, f_c, w_if,
-        w_o, c, tanh_c, h,
+        self, dot, h_before, W_hh_T, z, z_gates, drive, gates, i_f, i_f_g, half, o, c_before, g_c, products, i_g, f_c,
+        w_if, w_o, c, tanh_c, h,
     ):  # fmt: skip
         dot(h_before, W_hh_T, z)
-        add(gates, z_gates, gates)
+        add(drive, z_gates, gates)
         multiply(w_if, c_before, products)
         add(i_f, products, i_f)  # i and f see c_{t-1}
         tanh(i_f_g, i_f_g)
@@ -72,8 +73,8 @@ class PeepholeLSTMCell(LSTMCell):
     def jacobians(self, params, tape):
         """Return the Jacobian of every step in the state (h, c), (T, B, 2H, 2H): rows (h_t, c_t)."""
         w_o, w_i, w_f = tape.weight_ch[0, :, 0]
-        by_h, z_o, z_i, z_f, _, by_c = np.moveaxis(tape.public(tape.local), -3, 0)
-        return self.state_jacobians(tape, by_h + z_o * w_o, by_c + z_i * w_i + z_f * w_f)
+        by_h, z_o, z_i, z_f, _, by_c = local = tape.all_local()
+        return self.state_jacobians(tape, local, by_h + z_o * w_o, by_c + z_i * w_i + z_f * w_f)
 
     def packed_peepholes(self, weight_ch):
         """Return weight_ch (R, P*H) as (R, 3, 1, H) in the order o, i, f, with zeros for gates left out."""
@@ -93,7 +94,7 @@ class PeepholeTape(LSTMTape):
 
     def forward_views(self, chunk):
         w_o, *_ = w = np.moveaxis(self.weight_ch_halved[chunk], -3, 0)
-        gates = np.moveaxis(self.gates[chunk], (-4, -3), (0, 1))
+        gates = parts_by_step(self.gates[chunk], -3)
         views = super().forward_views(chunk)
         for t, (*first, _, half, o, _, g_c, products, i_g, f_c, c, tanh_c, h) in enumerate(views):
             views[t] = (*first, gates[t, 1:3], gates[t, 1:4], half, o, gates[t, 4], g_c, products, i_g, f_c, w[1:], w_o,
@@ -102,7 +103,7 @@ class PeepholeTape(LSTMTape):
 
     def backward_views(self, chunk):
         w_o, *_ = w = np.moveaxis(self.weight_ch[chunk], -3, 0)
-        d, products = np.moveaxis(self.d[chunk], (-4, -2), (0, 1)), np.moveaxis(self.products[chunk], -3, 0)
+        d, products = parts_by_step(self.d[chunk], -2), np.moveaxis(self.products[chunk], -3, 0)
         views = super().backward_views(chunk)
         for t, (dot, d_h, d_h_before, by_h, d_of_h, d_c, *through, by_c, d_of_c, d_z, W_hh) in enumerate(views):
             views[t] = (dot, d_h, d_h_before, by_h, d_of_h, d[t, 1], w_o, products, d_c, *through, by_c, d_of_c,

@@ -15,6 +15,9 @@ import numpy as np
 # Runs are stacked while one step's array of theirs has at most this many numbers. Above it a product is long enough
 # that a stack saves nothing, and one run after the other keeps its arrays in the cache.
 STACKED = 4096
+# Local derivatives are prepared for as many steps at once as fill this many numbers: on small networks for the whole
+# sequence in a few calls, on large ones for a few steps, so that they are still in the cache when they are used.
+PREPARED = 32768
 
 
 def chunks(R, numbers):
@@ -30,6 +33,16 @@ def transposed(array):
     return np.swapaxes(array, -1, -2)
 
 
+def by_step(array):
+    """Return the view ([R,] T, B, N) -> (T, [R,] B, N) whose entries are what one step works on."""
+    return np.moveaxis(array, -3, 0)
+
+
+def parts_by_step(array, axis):
+    """Return the view of an array with the axes T, B, H and parts, such as gates, on this axis: (T, parts, ...)."""
+    return np.moveaxis(array, (-4, axis), (0, 1))
+
+
 class Tape:
     """Record one unrolled sequence, forward and back.
 
@@ -38,9 +51,12 @@ class Tape:
 
     Attributes:
         h: (*runs, T, B, H), states after each step.
+        local: (R, block, factors, B, H), what the backward steps of one block of steps multiply with; see `prepare`.
         forward: for each step (of each chunk of runs) what `cell.step` works on.
         backward: for each chunk of runs, for each step, what `cell.step_back` works on.
     """
+
+    factors = 1  # arrays of local derivatives for one step
 
     def __init__(self, cell, T, B, dtype, runs=(), x_runs=False):
         H, D, R = cell.hidden_size, cell.input_size, prod(runs)
@@ -50,6 +66,8 @@ class Tape:
         self.x = self.x1[..., :-1] if x_runs else self.x1[0, ..., :-1]
         self.d_h_all = self.array(T, B, H)
         self.d_h_before = self.array(B, H)  # what flows back through one more step
+        self.block = max(1, min(T, PREPARED // (self.factors * B * H)))
+        self.local = self.array(self.block, self.factors, B, H)
         self.lay_out(T, B, H)
         self.h, self.d_h = self.public(self.states[:, 1:]), self.public(self.d_h_all)
         self.chunks = chunks(R, B * H)
@@ -117,7 +135,17 @@ class Tape:
         for carry in self.carries_at(self.T):
             carry[...] = 0
         self.d_final = [self.private(given) for given in as_tuple(d_state, self.cell) if given is not None]
-        self.local_derivatives()
+
+    def prepare(self, chunk, first, last):
+        """Fill the local derivatives of steps first to last - 1, which lie in one block."""
+        runs = chunk if isinstance(chunk, slice) else slice(chunk, chunk + 1)
+        self.local_derivatives(runs, slice(first, last), self.local[runs, : last - first])
+
+    def all_local(self):
+        """Return the local derivatives of every step, (factors, *runs, T, B, H)."""
+        local = self.array(self.T, self.factors, self.B, self.cell.hidden_size)
+        self.local_derivatives(slice(None), slice(0, self.T), local)
+        return np.moveaxis(self.public(local), -3, 0)
 
     def enter(self, chunk, t):
         """Add the derivative with respect to the final state of the sequences whose last step is t."""
