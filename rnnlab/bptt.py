@@ -65,8 +65,8 @@ def unroll(cell, params, x, state=None, work=None, lengths=None):
     T, B, _ = x.shape[-3:]
     tape = (work or Workspace()).tape(cell, T, B, x.dtype, runs, x.ndim > 3)
     tape.begin(params, x if lengths is None else without_padding(x, lengths), state)
-    for views in tape.forward:
-        cell.step(*views)
+    for views_and_shared in tape.forward:
+        cell.steps(*views_and_shared)
     state = tape.finish(lengths)
     return tape.h, state, tape
 
@@ -97,16 +97,16 @@ def backprop(cell, params, tape, d_h, d_state=None, truncate=None):
         check_state(cell, d_state, tape.runs, tape.B, tape.dtype, "d_state")
     window = tape.T if truncate is None else positive_integer(truncate, "truncate")
     tape.begin_back(d_h, d_state)
-    for chunk, steps in tape.backward:
-        for first in range((tape.T - 1) // tape.block * tape.block, -1, -tape.block):
-            last = min(first + tape.block, tape.T)
-            tape.prepare(chunk, first, last)
-            for t in range(last - 1, first - 1, -1):
-                if t in tape.ends:
-                    tape.enter(chunk, t)
-                cell.step_back(*steps[t])
-                if t % window == 0 and t > 0:
-                    tape.cut(chunk, t)
+    stretches = tape.stretches(window)
+    for chunk, views, shared in tape.backward:
+        for first, last in stretches:
+            if last == tape.T or last % tape.block == 0:
+                tape.prepare(chunk, last)
+            if last - 1 in tape.ends:
+                tape.enter(chunk, last - 1)
+            cell.steps_back(views[tape.T - last : tape.T - first], *shared)
+            if first > 0 and first % window == 0:
+                tape.cut(chunk, first)
     return tape.gradients()
 
 
