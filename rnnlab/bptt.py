@@ -112,11 +112,12 @@ def backprop(cell, params, tape, d_h, d_state=None, truncate=None):
 
 def check_params(cell, params):
     """Raise unless the parameters fit the cell; return the axes of runs in front of them, () for none."""
-    has_names(params, cell.shapes)
-    first, shape = next(iter(cell.shapes.items()))
+    shapes = cell.shapes
+    has_names(params, shapes)
+    first, shape = next(iter(shapes.items()))
     runs = np.shape(params[first])[: np.ndim(params[first]) - len(shape)]
-    dtype = params[first].dtype if isinstance(params[first], np.ndarray) else None
-    for name, shape in cell.shapes.items():
+    dtype = getattr(params[first], "dtype", None)
+    for name, shape in shapes.items():
         shaped(params[name], (*runs, *shape), name)
         if params[name].dtype != dtype:
             raise TypeError(
@@ -139,9 +140,9 @@ def check_inputs(cell, params, x, state, runs, lengths):
         raise TypeError(f"expected one dtype, got x of {x.dtype} and parameters of {dtype}; use astype")
     if lengths is not None:
         lengths = whole_numbers(lengths, (B,), 1, T, "lengths")
-    infinite = ~np.isfinite(x if lengths is None else without_padding(x, lengths))
-    if infinite.any():
-        *_, t, b, _ = where = np.argwhere(infinite)[0]
+    finite = np.isfinite(x if lengths is None else without_padding(x, lengths))
+    if not finite.all():
+        *_, t, b, _ = where = np.argwhere(~finite)[0]
         raise ValueError(
             f"expected finite inputs, got {x[tuple(where)]} at step {t} of sequence {b}; clean the data first"
         )

@@ -168,6 +168,10 @@ class RNNTape(Tape):
         self.W_hh, self.W_hh_T = self.array(H, H), self.array(H, H)
         self.W_x1 = self.array(H, self.cell.input_size + 1)
         self.z, self.d_z = self.array(B, H), self.array(T, B, H)
+        self.W_x1_T, self.d_z_columns = transposed(self.W_x1), transposed(self.flat(self.d_z))
+        self.x1_rows, self.h_before_rows, self.drive_rows = (
+            self.flat(array) for array in (self.x1, self.states[:, :-1], self.states[:, 1:])
+        )
 
     def forward_views(self, chunk):
         h = by_step(self.states[chunk])
@@ -182,17 +186,15 @@ class RNNTape(Tape):
         self.W_hh[...] = params["weight_hh"]
         self.W_hh_T[...] = transposed(self.W_hh)  # a product with a transposed view takes up to three times as long
         self.W_x1[..., :-1] = params["weight_ih"]
-        self.W_x1[..., -1] = params["bias_ih"] + params["bias_hh"]
-        np.matmul(self.flat(self.x1), transposed(self.W_x1), out=self.flat(self.states[:, 1:]))
+        add(params["bias_ih"], params["bias_hh"], self.W_x1[..., -1])
+        np.matmul(self.x1_rows, self.W_x1_T, self.drive_rows)
 
     def local_derivatives(self, runs, steps, out):
         self.cell.slope(self.states[runs, 1:][:, steps], out=out[:, :, 0])
 
     def weight_gradients(self):
         """Sum over steps and sequences in one product each: dL/dW = sum_t dL/dz_t (what W multiplied)^T."""
-        d_z = transposed(self.flat(self.d_z))
-        d_x1 = np.matmul(d_z, self.flat(self.x1))
-        d_hh = np.matmul(d_z, self.flat(self.states[:, :-1]))
+        d_x1, d_hh = np.matmul(self.d_z_columns, self.x1_rows), np.matmul(self.d_z_columns, self.h_before_rows)
         return {"weight_ih": d_x1[..., :-1], "weight_hh": d_hh, "bias_ih": d_x1[..., -1], "bias_hh": d_x1[..., -1]}
 
     def d_x(self):

@@ -146,8 +146,7 @@ class Tape:
 
         It stops where a block of prepared derivatives, a window of truncation or a sequence begins or ends.
         """
-        borders = {0, self.T, *range(0, self.T, self.block), *range(0, self.T, window)}
-        borders |= {end + 1 for end in self.ends}
+        borders = {self.T, *range(0, self.T, self.block), *range(0, self.T, window), *(end + 1 for end in self.ends)}
         return [(first, last) for last, first in pairwise(sorted(borders, reverse=True))]
 
     def prepare(self, chunk, last):
@@ -174,9 +173,8 @@ class Tape:
 
     def gradients(self):
         """Return a `Back` with the parameter gradients summed over all steps and sequences."""
-        grads = {name: self.public(grad) for name, grad in self.weight_gradients().items()}
         # Copies: an optimizer or a reader may change one bias and not the other, and may keep them.
-        grads = {name: np.array(grad, order="C") for name, grad in grads.items()}
+        grads = {name: self.public(grad).copy() for name, grad in self.weight_gradients().items()}
         d_state = as_state([self.public(carry) for carry in self.carries_at(0)])
         return Back(grads, self.d_h, d_state, self, self.d_memory())
 
