@@ -65,8 +65,8 @@ def unroll(cell, params, x, state=None, work=None, lengths=None):
     T, B, _ = x.shape[-3:]
     tape = (work or Workspace()).tape(cell, T, B, x.dtype, runs, x.ndim > 3)
     tape.begin(params, x if lengths is None else without_padding(x, lengths), state)
-    for views in tape.forward:
-        cell.step(*views)
+    for views_and_shared in tape.forward:
+        cell.steps(*views_and_shared)
     state = tape.finish(lengths)
     return tape.h, state, tape
 
@@ -97,26 +97,27 @@ def backprop(cell, params, tape, d_h, d_state=None, truncate=None):
         check_state(cell, d_state, tape.runs, tape.B, tape.dtype, "d_state")
     window = tape.T if truncate is None else positive_integer(truncate, "truncate")
     tape.begin_back(d_h, d_state)
-    for chunk, steps in tape.backward:
-        for first in range((tape.T - 1) // tape.block * tape.block, -1, -tape.block):
-            last = min(first + tape.block, tape.T)
-            tape.prepare(chunk, first, last)
-            for t in range(last - 1, first - 1, -1):
-                if t in tape.ends:
-                    tape.enter(chunk, t)
-                cell.step_back(*steps[t])
-                if t % window == 0 and t > 0:
-                    tape.cut(chunk, t)
+    stretches = tape.stretches(window)
+    for chunk, views, shared in tape.backward:
+        for first, last in stretches:
+            if last == tape.T or last % tape.block == 0:
+                tape.prepare(chunk, last)
+            if last - 1 in tape.ends:
+                tape.enter(chunk, last - 1)
+            cell.steps_back(views[tape.T - last : tape.T - first], *shared)
+            if first > 0 and first % window == 0:
+                tape.cut(chunk, first)
     return tape.gradients()
 
 
 def check_params(cell, params):
     """Raise unless the parameters fit the cell; return the axes of runs in front of them, () for none."""
-    has_names(params, cell.shapes)
-    first, shape = next(iter(cell.shapes.items()))
+    shapes = cell.shapes
+    has_names(params, shapes)
+    first, shape = next(iter(shapes.items()))
     runs = np.shape(params[first])[: np.ndim(params[first]) - len(shape)]
-    dtype = params[first].dtype if isinstance(params[first], np.ndarray) else None
-    for name, shape in cell.shapes.items():
+    dtype = getattr(params[first], "dtype", None)
+    for name, shape in shapes.items():
         shaped(params[name], (*runs, *shape), name)
         if params[name].dtype != dtype:
             raise TypeError(
@@ -139,9 +140,9 @@ def check_inputs(cell, params, x, state, runs, lengths):
         raise TypeError(f"expected one dtype, got x of {x.dtype} and parameters of {dtype}; use astype")
     if lengths is not None:
         lengths = whole_numbers(lengths, (B,), 1, T, "lengths")
-    infinite = ~np.isfinite(x if lengths is None else without_padding(x, lengths))
-    if infinite.any():
-        *_, t, b, _ = where = np.argwhere(infinite)[0]
+    finite = np.isfinite(x if lengths is None else without_padding(x, lengths))
+    if not finite.all():
+        *_, t, b, _ = where = np.argwhere(~finite)[0]
         raise ValueError(
             f"expected finite inputs, got {x[tuple(where)]} at step {t} of sequence {b}; clean the data first"
         )

@@ -6,6 +6,8 @@ axes that they all share are independent runs. The steps work in place on views 
 This file has what all cells share, and the plain RNN; `lstm.py` and `gru.py` have the gated ones.
 """
 
+from itertools import pairwise
+
 import numpy as np
 from numpy import add, multiply, subtract
 
@@ -69,6 +71,14 @@ class Cell:
         first = self.gates.index(gate) * self.hidden_size
         return slice(first, first + self.hidden_size)
 
+    def steps(self, views):
+        for view in views:
+            self.step(*view)
+
+    def steps_back(self, views):
+        for view in views:
+            self.step_back(*view)
+
     def init(self, rng, dtype=np.float64):
         """Draw parameters as torch does: uniform on (-1/sqrt(H), 1/sqrt(H)).
 
@@ -114,17 +124,19 @@ class RNNCell(Cell):
         """Make the arrays in which a sequence is recorded; see `Tape` for the arguments."""
         return RNNTape(self, *layout)
 
-    # One step forward, one step back. `h` holds W_ih x_t + b_ih + b_hh until the step overwrites it.
+    # The steps forward and the steps back. `h` holds W_ih x_t + b_ih + b_hh until its step overwrites it.
 
-    def step(self, dot, h_before, W_hh_T, z, h):
-        dot(h_before, W_hh_T, z)
-        add(z, h, z)  # z_t = W_hh h_{t-1} + W_ih x_t + b
-        self.f(z, h)  # h_t = f(z_t)
+    def steps(self, views, dot, W_hh_T, z):
+        for h_before, h in views:
+            dot(h_before, W_hh_T, z)
+            add(z, h, z)  # z_t = W_hh h_{t-1} + W_ih x_t + b
+            self.f(z, h)  # h_t = f(z_t)
 
-    def step_back(self, dot, d_h, slope, d_z, W_hh, d_h_before):
-        add(d_h, d_h_before, d_h)  # total = immediate + what came back through z_{t+1}
-        multiply(slope, d_h, d_z)  # dL/dz_t = f'(z_t) dL/dh_t
-        dot(d_z, W_hh, d_h_before)  # dL/dh_{t-1} through z_t = W_hh^T dL/dz_t
+    def steps_back(self, views, dot, W_hh, d_h_before):
+        for d_h, slope, d_z in views:
+            add(d_h, d_h_before, d_h)  # total = immediate + what came back through z_{t+1}
+            multiply(slope, d_h, d_z)  # dL/dz_t = f'(z_t) dL/dh_t
+            dot(d_z, W_hh, d_h_before)  # dL/dh_{t-1} through z_t = W_hh^T dL/dz_t
 
     def jacobian(self, params, h):
         """Return dh_t/dh_{t-1} = diag(f'(z_t)) W_hh for states h_t.
@@ -156,32 +168,33 @@ class RNNTape(Tape):
         self.W_hh, self.W_hh_T = self.array(H, H), self.array(H, H)
         self.W_x1 = self.array(H, self.cell.input_size + 1)
         self.z, self.d_z = self.array(B, H), self.array(T, B, H)
+        self.W_x1_T, self.d_z_columns = transposed(self.W_x1), transposed(self.flat(self.d_z))
+        self.x1_rows, self.h_before_rows, self.drive_rows = (
+            self.flat(array) for array in (self.x1, self.states[:, :-1], self.states[:, 1:])
+        )
 
     def forward_views(self, chunk):
-        dot, W_hh_T, z = self.dot_for(chunk), self.W_hh_T[chunk], self.z[chunk]
         h = by_step(self.states[chunk])
-        return [(dot, h[t], W_hh_T, z, h[t + 1]) for t in range(self.T)]
+        return list(pairwise(h)), self.dot_for(chunk), self.W_hh_T[chunk], self.z[chunk]
 
     def backward_views(self, chunk):
-        dot, W_hh, d_h_before = self.dot_for(chunk), self.W_hh[chunk], self.d_h_before[chunk]
         d_h, d_z, local = (by_step(array[chunk]) for array in (self.d_h_all, self.d_z, self.local[:, :, 0]))
-        return [(dot, d_h[t], local[t % self.block], d_z[t], W_hh, d_h_before) for t in range(self.T)]
+        views = [(d_h[t], local[t % self.block], d_z[t]) for t in range(self.T)]
+        return views, self.dot_for(chunk), self.W_hh[chunk], self.d_h_before[chunk]
 
     def take_weights(self, params):
         self.W_hh[...] = params["weight_hh"]
         self.W_hh_T[...] = transposed(self.W_hh)  # a product with a transposed view takes up to three times as long
         self.W_x1[..., :-1] = params["weight_ih"]
-        self.W_x1[..., -1] = params["bias_ih"] + params["bias_hh"]
-        np.matmul(self.flat(self.x1), transposed(self.W_x1), out=self.flat(self.states[:, 1:]))
+        add(params["bias_ih"], params["bias_hh"], self.W_x1[..., -1])
+        np.matmul(self.x1_rows, self.W_x1_T, self.drive_rows)
 
     def local_derivatives(self, runs, steps, out):
         self.cell.slope(self.states[runs, 1:][:, steps], out=out[:, :, 0])
 
     def weight_gradients(self):
         """Sum over steps and sequences in one product each: dL/dW = sum_t dL/dz_t (what W multiplied)^T."""
-        d_z = transposed(self.flat(self.d_z))
-        d_x1 = np.matmul(d_z, self.flat(self.x1))
-        d_hh = np.matmul(d_z, self.flat(self.states[:, :-1]))
+        d_x1, d_hh = np.matmul(self.d_z_columns, self.x1_rows), np.matmul(self.d_z_columns, self.h_before_rows)
         return {"weight_ih": d_x1[..., :-1], "weight_hh": d_hh, "bias_ih": d_x1[..., -1], "bias_hh": d_x1[..., -1]}
 
     def d_x(self):

@@ -118,21 +118,21 @@ class GRUTape(Tape):
         rows, for_gates = recurrent.reshape(*recurrent.shape[:-2], 3 * H), np.moveaxis(recurrent, -2, 0)
         h, q = by_step(self.states[chunk]), by_step(self.q[chunk])
         drive, gates = parts_by_step(self.d[chunk], -2)[:, 1:4], parts_by_step(self.gates[chunk], -3)
-        return [
+        return [[
             (dot, h[t], W_hh_T, rows, for_gates[:2], for_gates[2], drive[t, :2], drive[t, 2], gates[t, :2], self.half,
              *gates[t], b_hn, q[t], scratch, h[t + 1])
             for t in range(self.T)
-        ]  # fmt: skip
+        ]]  # fmt: skip
 
     def backward_views(self, chunk):
         dot, W_hh, d_h_before = self.dot_for(chunk), self.W_hh[chunk], self.d_h_before[chunk]
         d_h, d_qrz = by_step(self.d_h_all[chunk]), by_step(self.rows(0, 3)[chunk])
         local, d, block = parts_by_step(self.local[chunk], -3), parts_by_step(self.d[chunk], -2), self.block
-        return [
+        return [[
             (dot, d_h[t], d_h_before, local[t % block, 2:], d[t, 2:], local[t % block, :2], d[t, 3], d[t, :2],
              d_qrz[t], W_hh, d[t, 4])
             for t in range(self.T)
-        ]  # fmt: skip
+        ]]  # fmt: skip
 
     def rows(self, first, last):
         """Return these of the five entries of `d` with every sequence's numbers as one row."""
@@ -246,11 +246,11 @@ class ChoGRUTape(GRUTape):
         rows, for_r_z = recurrent.reshape(*recurrent.shape[:-2], 2 * H), np.moveaxis(recurrent, -2, 0)
         h, kept = by_step(self.states[chunk]), by_step(self.q[chunk])
         drive, gates = parts_by_step(self.d[chunk], -2)[:, 1:4], parts_by_step(self.gates[chunk], -3)
-        return [
+        return [[
             (dot, h[t], W_rz_T, rows, for_r_z, drive[t, :2], drive[t, 2], gates[t, :2], self.half, *gates[t], kept[t],
              W_n_T, scratch, h[t + 1])
             for t in range(self.T)
-        ]  # fmt: skip
+        ]]  # fmt: skip
 
     def backward_views(self, chunk):
         dot, d_h_before, d_kept, H = (
@@ -262,11 +262,11 @@ class ChoGRUTape(GRUTape):
         W_n, W_rz = self.W_hh[chunk][..., :H, :], self.W_hh[chunk][..., H:, :]
         d_h, d_rz, d_n = (by_step(array[chunk]) for array in (self.d_h_all, self.rows(1, 3), self.rows(3, 4)))
         local, d, block = parts_by_step(self.local[chunk], -3), parts_by_step(self.d[chunk], -2), self.block
-        return [
+        return [[
             (dot, d_h[t], d_h_before, local[t % block, 2:], d[t, 2:], d_n[t], W_n, d_kept, local[t % block, :2],
              d[t, :2], d_rz[t], W_rz, d[t, 0], d[t, 4])
             for t in range(self.T)
-        ]  # fmt: skip
+        ]]  # fmt: skip
 
     def take_weights(self, params):
         H = self.cell.hidden_size

@@ -177,21 +177,21 @@ class LSTMTape(Tape):
         h, tanh_c = by_step(self.states[chunk]), by_step(self.tanh_c[chunk])
         drive, gates = parts_by_step(self.d[chunk], -2)[:, 1:5], parts_by_step(self.gates[chunk], -3)
         products = np.moveaxis(self.products[chunk], -3, 0)
-        return [
+        return [[
             (dot, h[t], W_hh_T, z_rows, z_gates, drive[t], gates[t, :4], gates[t, :3], self.half, gates[t, 0],
              gates[t, 1:3], gates[t, 3:5], products, *products, gates[t + 1, 4], tanh_c[t], h[t + 1])
             for t in range(self.T)
-        ]  # fmt: skip
+        ]]  # fmt: skip
 
     def backward_views(self, chunk):
         dot, W_hh, d_h_before = self.dot_for(chunk), self.W_hh[chunk], self.d_h_before[chunk]
         d_h, d_c, d_z = (by_step(array[chunk]) for array in (self.d_h_all, self.d_c, self.gate_rows(self.d)))
         local, d, block = parts_by_step(self.local[chunk], -3), parts_by_step(self.d[chunk], -2), self.block
-        return [
+        return [[
             (dot, d_h[t], d_h_before, local[t % block, :2], d[t, :2], d_c[t], d[t, 0], d[t + 1, 5],
              local[t % block, 2:], d[t, 2:], d_z[t], W_hh)
             for t in range(self.T)
-        ]  # fmt: skip
+        ]]  # fmt: skip
 
     def gate_rows(self, d):
         """Return the view of the four gates of every sequence as one row: (R, T, B, 4H)."""

@@ -95,20 +95,20 @@ class PeepholeTape(LSTMTape):
     def forward_views(self, chunk):
         w_o, *_ = w = np.moveaxis(self.weight_ch_halved[chunk], -3, 0)
         gates = parts_by_step(self.gates[chunk], -3)
-        views = super().forward_views(chunk)
+        (views,) = super().forward_views(chunk)
         for t, (*first, _, half, o, _, g_c, products, i_g, f_c, c, tanh_c, h) in enumerate(views):
             views[t] = (*first, gates[t, 1:3], gates[t, 1:4], half, o, gates[t, 4], g_c, products, i_g, f_c, w[1:], w_o,
                         c, tanh_c, h)  # fmt: skip
-        return views
+        return [views]
 
     def backward_views(self, chunk):
         w_o, *_ = w = np.moveaxis(self.weight_ch[chunk], -3, 0)
         d, products = parts_by_step(self.d[chunk], -2), np.moveaxis(self.products[chunk], -3, 0)
-        views = super().backward_views(chunk)
+        (views,) = super().backward_views(chunk)
         for t, (dot, d_h, d_h_before, by_h, d_of_h, d_c, *through, by_c, d_of_c, d_z, W_hh) in enumerate(views):
             views[t] = (dot, d_h, d_h_before, by_h, d_of_h, d[t, 1], w_o, products, d_c, *through, by_c, d_of_c,
                         d[t, 2:4], w[1:], d[t, 5], d_z, W_hh)  # fmt: skip
-        return views
+        return [views]
 
     def take_weights(self, params):
         super().take_weights(params)

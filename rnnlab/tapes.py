@@ -8,6 +8,7 @@ Inside a tape every array starts with an axis of R independent runs (R = 1 witho
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from math import prod
 
 import numpy as np
@@ -52,8 +53,8 @@ class Tape:
     Attributes:
         h: (*runs, T, B, H), states after each step.
         local: (R, block, factors, B, H), what the backward steps of one block of steps multiply with; see `prepare`.
-        forward: for each step (of each chunk of runs) what `cell.step` works on.
-        backward: for each chunk of runs, for each step, what `cell.step_back` works on.
+        forward: for each chunk of runs what `cell.steps` takes: the views of each step, then what all steps share.
+        backward: for each chunk of runs the chunk, and what `cell.steps_back` takes, the last step first.
     """
 
     factors = 1  # arrays of local derivatives for one step
@@ -71,8 +72,12 @@ class Tape:
         self.lay_out(T, B, H)
         self.h, self.d_h = self.public(self.states[:, 1:]), self.public(self.d_h_all)
         self.chunks = chunks(R, B * H)
-        self.forward = [views for chunk in self.chunks for views in self.forward_views(chunk)]
-        self.backward = [(chunk, self.backward_views(chunk)) for chunk in self.chunks]
+        self.forward = [self.forward_views(chunk) for chunk in self.chunks]
+        self.backward = [(chunk, *self.last_first(*self.backward_views(chunk))) for chunk in self.chunks]
+
+    def last_first(self, views, *shared):
+        """Return what `cell.steps_back` takes, its views in the order in which it walks."""
+        return views[::-1], shared
 
     def array(self, *shape):
         """Make an array of zeros with the axis of runs in front."""
@@ -87,8 +92,8 @@ class Tape:
         return array.reshape((self.R,) + array.shape[len(self.runs) :])
 
     def dot_for(self, chunk):
-        """Return the product: np.dot costs half a call of np.matmul, which a stack of runs needs."""
-        return np.matmul if isinstance(chunk, slice) else np.dot
+        """Return the product: `dot` costs half a call of np.matmul, which a stack of runs needs."""
+        return np.matmul if isinstance(chunk, slice) else np.ndarray.dot  # np.dot is this and a call in Python
 
     def flat(self, array):
         """Return the view in which steps and sequences are one axis of rows."""
@@ -136,8 +141,17 @@ class Tape:
             carry[...] = 0
         self.d_final = [self.private(given) for given in as_tuple(d_state, self.cell) if given is not None]
 
-    def prepare(self, chunk, first, last):
-        """Fill the local derivatives of steps first to last - 1, which lie in one block."""
+    def stretches(self, window):
+        """Return the stretches (first, last) of steps, the last one first, between which the walk back has to stop.
+
+        It stops where a block of prepared derivatives, a window of truncation or a sequence begins or ends.
+        """
+        borders = {self.T, *range(0, self.T, self.block), *range(0, self.T, window), *(end + 1 for end in self.ends)}
+        return [(first, last) for last, first in pairwise(sorted(borders, reverse=True))]
+
+    def prepare(self, chunk, last):
+        """Fill the local derivatives of the block of steps that ends before step `last`."""
+        first = (last - 1) // self.block * self.block
         runs = chunk if isinstance(chunk, slice) else slice(chunk, chunk + 1)
         self.local_derivatives(runs, slice(first, last), self.local[runs, : last - first])
 
@@ -159,9 +173,8 @@ class Tape:
 
     def gradients(self):
         """Return a `Back` with the parameter gradients summed over all steps and sequences."""
-        grads = {name: self.public(grad) for name, grad in self.weight_gradients().items()}
         # Copies: an optimizer or a reader may change one bias and not the other, and may keep them.
-        grads = {name: np.array(grad, order="C") for name, grad in grads.items()}
+        grads = {name: self.public(grad).copy() for name, grad in self.weight_gradients().items()}
         d_state = as_state([self.public(carry) for carry in self.carries_at(0)])
         return Back(grads, self.d_h, d_state, self, self.d_memory())
 

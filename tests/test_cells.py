@@ -40,21 +40,23 @@ def test_every_cell_matches_finite_differences(name):
 
 
 class WithoutSlope(rl.RNNCell):
-    def step_back(self, dot, d_h, slope, d_z, W_hh, d_h_before):
-        d_h += d_h_before
-        d_z[...] = d_h  # the tanh derivative is missing
-        dot(d_z, W_hh, d_h_before)
+    def steps_back(self, views, dot, W_hh, d_h_before):
+        for d_h, _, d_z in views:
+            d_h += d_h_before
+            d_z[...] = d_h  # the tanh derivative is missing
+            dot(d_z, W_hh, d_h_before)
 
 
 class Transposed(rl.RNNCell):
-    def step_back(self, dot, d_h, slope, d_z, W_hh, d_h_before):
-        super().step_back(dot, d_h, slope, d_z, W_hh.T, d_h_before)
+    def steps_back(self, views, dot, W_hh, d_h_before):
+        super().steps_back(views, dot, W_hh.T, d_h_before)
 
 
 class Forgetful(rl.RNNCell):
-    def step_back(self, dot, d_h, slope, d_z, W_hh, d_h_before):
-        d_z[...] = slope * d_h  # what came back through time is not added
-        dot(d_z, W_hh, d_h_before)
+    def steps_back(self, views, dot, W_hh, d_h_before):
+        for d_h, slope, d_z in views:
+            d_z[...] = slope * d_h  # what came back through time is not added
+            dot(d_z, W_hh, d_h_before)
 
 
 @pytest.mark.parametrize("faulty", [WithoutSlope, Transposed, Forgetful])
