@@ -170,7 +170,7 @@ class NAdam(Optimizer):
 
 @dataclass(frozen=True)
 class RAdam(Optimizer):
-    """Divide by the root mean square only when enough gradients are in it: w <- w - lr r m^ / (sqrt(v) / c2 + eps / c2).
+    """Divide by the root mean square only when enough gradients are in it: w <- w - lr r c2 m^ / (sqrt(v) + eps).
 
     rho = rho_inf - 2 t beta2^t / (1 - beta2^t) counts the gradients that v holds, rho_inf = 2 / (1 - beta2) - 1 what it
     comes to. While rho <= 5, w <- w - lr m^, momentum alone. After that the step has the factor r,
