@@ -8,6 +8,7 @@ from rnnlab.adagrads import Adadelta, AdaGrad, RMSProp
 from rnnlab.adams import Adam, AdamW, AMSGrad, NAdam, RAdam
 from rnnlab.bptt import Workspace, backprop, unroll
 from rnnlab.cells import RNNCell
+from rnnlab.checkpoints import load_state, save_state
 from rnnlab.clipping import ClipNorm, ClipValue, global_norm
 from rnnlab.diagnostics import (
     gate_saturation,
@@ -83,9 +84,11 @@ __all__ = [
     "identity",
     "jacobian_products",
     "jacobian_singular_values",
+    "load_state",
     "lyapunov_exponents",
     "memory_norm",
     "orthogonal",
+    "save_state",
     "scale_to_spectral_radius",
     "sparse",
     "spectral_norm",
