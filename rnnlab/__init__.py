@@ -6,10 +6,11 @@ name, so that torch, Matplotlib and ipywidgets are loaded only where they are us
 
 from rnnlab.adagrads import Adadelta, AdaGrad, RMSProp
 from rnnlab.adams import Adam, AdamW, AMSGrad, NAdam, RAdam
+from rnnlab.adaptive_clipping import AGC, AutoClip
 from rnnlab.bptt import Workspace, backprop, unroll
 from rnnlab.cells import RNNCell
 from rnnlab.checkpoints import load_state, save_state
-from rnnlab.clipping import ClipNorm, ClipValue, global_norm
+from rnnlab.clipping import ClipEachNorm, ClipNorm, ClipValue, global_norm
 from rnnlab.diagnostics import (
     gate_saturation,
     gradient_flow,
@@ -44,6 +45,7 @@ from rnnlab.training import History, evaluate, train
 __version__ = "0.1.0"
 
 __all__ = [
+    "AGC",
     "SGD",
     "AMSGrad",
     "AdaGrad",
@@ -51,8 +53,10 @@ __all__ = [
     "Adam",
     "AdamW",
     "Adding",
+    "AutoClip",
     "Batch",
     "ChoGRUCell",
+    "ClipEachNorm",
     "ClipNorm",
     "ClipValue",
     "Copy",
