@@ -38,6 +38,7 @@ from rnnlab.models import Model
 from rnnlab.newer_optimizers import Lion, Muon, ScheduleFree
 from rnnlab.optimizers import SGD
 from rnnlab.peepholes import PeepholeLSTMCell
+from rnnlab.schedules import Constant, CosineDecay, ExponentialDecay, OneCycle, ReduceOnPlateau, StepDecay, WarmUp
 from rnnlab.stacks import Stack
 from rnnlab.tasks import Adding, Batch, Copy, TemporalOrder
 from rnnlab.training import History, evaluate, train
@@ -59,7 +60,10 @@ __all__ = [
     "ClipEachNorm",
     "ClipNorm",
     "ClipValue",
+    "Constant",
     "Copy",
+    "CosineDecay",
+    "ExponentialDecay",
     "GRUCell",
     "History",
     "LSTMCell",
@@ -67,13 +71,17 @@ __all__ = [
     "Model",
     "Muon",
     "NAdam",
+    "OneCycle",
     "PeepholeLSTMCell",
     "RAdam",
     "RMSProp",
     "RNNCell",
+    "ReduceOnPlateau",
     "ScheduleFree",
     "Stack",
+    "StepDecay",
     "TemporalOrder",
+    "WarmUp",
     "Workspace",
     "accuracy",
     "backprop",
