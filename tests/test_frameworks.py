@@ -155,19 +155,47 @@ def test_a_change_of_rate_under_momentum(keras, optax):
     assert gap(ours, theirs) < 1e-10
 
 
-@pytest.mark.parametrize(("framework", "name", "equation"), [
-    ("keras", "RMSprop", lambda lr, g: lr * g / np.sqrt(0.1 * g**2 + 1e-7)),
-    ("optax", "rmsprop", lambda lr, g: lr * g / np.sqrt(0.1 * g**2 + 1e-8)),
-    ("keras", "Adagrad", lambda lr, g: lr * g / np.sqrt(0.1 + g**2 + 1e-7)),
-    ("optax", "adagrad", lambda lr, g: lr * g / np.sqrt(0.1 + g**2 + 1e-7)),
-    ("keras", "Adam", lambda lr, g: lr * np.sqrt(1e-3) / 0.1 * (0.1 * g) / (np.sqrt(1e-3 * g**2) + 1e-7)),
-    ("optax", "adam", lambda lr, g: lr * g / (np.sqrt(g**2) + 1e-8)),
+def rmsprop_with_inner_eps(w, grads, lrs, decay, eps, momentum):
+    v = b = 0.0
+    for g, lr in zip(grads, lrs, strict=True):
+        v = decay * v + (1 - decay) * g**2
+        b = momentum * b + lr * g / np.sqrt(v + eps)
+        w = w - b
+    return w
+
+
+def adagrad_from_a_tenth(w, grads, lrs):
+    for t, lr in enumerate(lrs, 1):
+        w = w - lr * grads[t - 1] / np.sqrt(0.1 + np.sum(np.square(grads[:t])) + 1e-7)
+    return w
+
+
+def adam_with_eps_hat(w, grads, lrs):
+    for t, lr in enumerate(lrs, 1):
+        age = np.arange(t)[::-1]
+        m, v = 0.1 * np.sum(0.9**age * grads[:t]), 0.001 * np.sum(0.999**age * np.square(grads[:t]))
+        w = w - lr * np.sqrt(1 - 0.999**t) / (1 - 0.9**t) * m / (np.sqrt(v) + 1e-7)
+    return w
+
+
+@pytest.mark.parametrize(("optimizer", "loop"), [
+    (rl.as_in("keras", "RMSprop", lr=1.0), lambda *run: rmsprop_with_inner_eps(*run, 0.9, 1e-7, 0.0)),
+    (rl.as_in("keras", "RMSprop", lr=1.0, momentum=0.8), lambda *run: rmsprop_with_inner_eps(*run, 0.9, 1e-7, 0.8)),
+    (rl.as_in("optax", "rmsprop", lr=1.0, momentum=0.8), lambda *run: rmsprop_with_inner_eps(*run, 0.9, 1e-8, 0.8)),
+    (rl.as_in("keras", "Adagrad", lr=1.0), adagrad_from_a_tenth),
+    (rl.as_in("optax", "adagrad", lr=1.0), adagrad_from_a_tenth),
+    (rl.as_in("keras", "Adam", lr=1.0), adam_with_eps_hat),
 ])  # fmt: skip
-@given(g=st.floats(1e-9, 10), lr=st.floats(1e-4, 1))
-def test_the_first_step_is_the_printed_equation(framework, name, equation, g, lr):
-    """Without the frameworks at hand, the rules as they are printed, at t = 1."""
-    moved, _ = steps(rl.as_in(framework, name, lr=lr), {"w": np.zeros(1)}, [{"w": np.array([g])}])
-    assert -moved["w"][0] == pytest.approx(equation(lr, g), rel=1e-9)
+@given(scales, st.lists(st.floats(1e-4, 1), min_size=6, max_size=6), seeds)
+def test_the_rules_are_the_printed_equations(optimizer, loop, scale, rates, seed):
+    """The frameworks need not be at hand: their equations in textbook loops, with a rate that changes."""
+    grads = scale * np.random.default_rng(seed).normal(size=6)
+    params = {"w": np.array([0.5])}
+    state = optimizer.init(params)
+    for lr, g in zip(rates, grads, strict=True):
+        params, state = optimizer.scaled(lr).update(params, {"w": np.array([g])}, state)
+    expected = loop(0.5, grads, rates)
+    assert params["w"][0] - 0.5 == pytest.approx(expected - 0.5, rel=1e-9, abs=1e-14)
 
 
 def step_length(optimizer, gradient, updates):
