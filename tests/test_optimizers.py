@@ -357,7 +357,8 @@ def test_an_update_leaves_its_arguments_and_serves_torch_tensors(optimizer):
 def test_float32_stays_float32(optimizer):
     rng = np.random.default_rng(0)
     params = random_params(rng, dtype=np.float32)
-    optimizer = dataclasses.replace(optimizer, lr=np.float64(0.1))  # as np.logspace gives it
+    numbers = {name: value for name, value in vars(optimizer).items() if isinstance(value, float)}
+    optimizer = dataclasses.replace(optimizer, **{name: np.float64(value) for name, value in numbers.items()})
     moved, state = steps(optimizer, params, [random_grads(rng, params) for _ in range(2)])
     arrays = [moved, *(kept for kept in state.values() if isinstance(kept, dict) and "bias_hh" in kept)]
     assert {array.dtype for each_arrays in arrays for array in each_arrays.values()} == {np.dtype(np.float32)}
