@@ -39,8 +39,10 @@ from rnnlab.models import Model
 from rnnlab.newer_optimizers import Lion, Muon, ScheduleFree
 from rnnlab.optimizers import SGD
 from rnnlab.peepholes import PeepholeLSTMCell
+from rnnlab.pools import processes
 from rnnlab.schedules import Constant, CosineDecay, ExponentialDecay, OneCycle, ReduceOnPlateau, StepDecay, WarmUp
 from rnnlab.stacks import Stack
+from rnnlab.sweeps import sweep
 from rnnlab.tasks import Adding, Batch, Copy, TemporalOrder
 from rnnlab.training import History, evaluate, train
 
@@ -102,6 +104,7 @@ __all__ = [
     "lyapunov_exponents",
     "memory_norm",
     "orthogonal",
+    "processes",
     "save_state",
     "scale_to_spectral_radius",
     "sparse",
@@ -109,6 +112,7 @@ __all__ = [
     "spectral_radius",
     "squared_error",
     "step_jacobians",
+    "sweep",
     "train",
     "unroll",
 ]

@@ -38,6 +38,15 @@ class History:
         """Return the mean loss of the last updates; infinity if the run diverged."""
         return math.inf if self.diverged_at is not None else float(self.loss[-last:].mean())
 
+    def summary(self):
+        """Return the run as one row of a table: final loss, diverged_at, updates, share of clipped updates."""
+        return {
+            "loss": self.final_loss(),
+            "diverged_at": self.diverged_at,
+            "updates": len(self.loss),
+            "clipped": float(self.clipped.mean()) if len(self.clipped) else 0.0,
+        }
+
 
 def train(
     model, task, optimizer, clip=None, updates=500, seed=0, batch_size=32, params=None, truncate=None,

@@ -22,8 +22,8 @@ MODULES = {path.stem: path for path in (ROOT / "rnnlab").glob("*.py") if path.st
 
 FLOORS = (
     {"checks", "runs", "tapes", "checkpoints"},
-    {"cells", "losses", "initializers", "optimizers", "clipping", "schedules", "tasks"},
-    {"lstm", "gru", "bptt", "recurrences", "datasets", "adagrads", "adams", "adaptive_clipping"},
+    {"cells", "losses", "initializers", "optimizers", "clipping", "schedules", "tasks", "tables", "pools"},
+    {"lstm", "gru", "bptt", "recurrences", "datasets", "adagrads", "adams", "adaptive_clipping", "jobs"},
     {"peepholes", "stacks", "newer_optimizers", "frameworks"},
     {"models"},
     {"torch_twin", "training", "diagnostics"},
@@ -33,7 +33,15 @@ FLOORS = (
     {"flipbook"},
     {"widgets"},
 )
-HEAVY = {"torch": {"torch_twin", "doctor"}, "matplotlib": {"plots", "stage"}, "ipywidgets": {"widgets"}}
+HEAVY = {
+    "torch": {"torch_twin", "doctor"},
+    "matplotlib": {"plots", "stage"},
+    "ipywidgets": {"widgets"},
+    "pandas": {"tables"},
+    "pyarrow": {"tables"},
+    "cloudpickle": {"jobs"},
+    "distributed": set(),
+}
 
 NEVER_STORED = {
     "a path of one machine": r"(?<![\w.])/(?:root|work|tmp|home/\w+|Users/\w+)/[\w.]|[A-Z]:\\\\?Users\\",
