@@ -4,9 +4,13 @@
 name, so that torch, Matplotlib and ipywidgets are loaded only where they are used.
 """
 
+from rnnlab.adagrads import Adadelta, AdaGrad, RMSProp
+from rnnlab.adams import Adam, AdamW, AMSGrad, NAdam, RAdam
+from rnnlab.adaptive_clipping import AGC, AutoClip
 from rnnlab.bptt import Workspace, backprop, unroll
 from rnnlab.cells import RNNCell
-from rnnlab.clipping import ClipNorm, ClipValue, global_norm
+from rnnlab.checkpoints import load_state, save_state
+from rnnlab.clipping import ClipEachNorm, ClipNorm, ClipValue, global_norm
 from rnnlab.diagnostics import (
     gate_saturation,
     gradient_flow,
@@ -31,8 +35,10 @@ from rnnlab.initializers import (
 from rnnlab.losses import accuracy, cross_entropy, squared_error
 from rnnlab.lstm import LSTMCell
 from rnnlab.models import Model
+from rnnlab.newer_optimizers import Lion, Muon, ScheduleFree
 from rnnlab.optimizers import SGD
 from rnnlab.peepholes import PeepholeLSTMCell
+from rnnlab.schedules import Constant, CosineDecay, ExponentialDecay, OneCycle, ReduceOnPlateau, StepDecay, WarmUp
 from rnnlab.stacks import Stack
 from rnnlab.tasks import Adding, Batch, Copy, TemporalOrder
 from rnnlab.training import History, evaluate, train
@@ -40,21 +46,42 @@ from rnnlab.training import History, evaluate, train
 __version__ = "0.1.0"
 
 __all__ = [
+    "AGC",
     "SGD",
+    "AMSGrad",
+    "AdaGrad",
+    "Adadelta",
+    "Adam",
+    "AdamW",
     "Adding",
+    "AutoClip",
     "Batch",
     "ChoGRUCell",
+    "ClipEachNorm",
     "ClipNorm",
     "ClipValue",
+    "Constant",
     "Copy",
+    "CosineDecay",
+    "ExponentialDecay",
     "GRUCell",
     "History",
     "LSTMCell",
+    "Lion",
     "Model",
+    "Muon",
+    "NAdam",
+    "OneCycle",
     "PeepholeLSTMCell",
+    "RAdam",
+    "RMSProp",
     "RNNCell",
+    "ReduceOnPlateau",
+    "ScheduleFree",
     "Stack",
+    "StepDecay",
     "TemporalOrder",
+    "WarmUp",
     "Workspace",
     "accuracy",
     "backprop",
@@ -69,9 +96,11 @@ __all__ = [
     "identity",
     "jacobian_products",
     "jacobian_singular_values",
+    "load_state",
     "lyapunov_exponents",
     "memory_norm",
     "orthogonal",
+    "save_state",
     "scale_to_spectral_radius",
     "sparse",
     "spectral_norm",
