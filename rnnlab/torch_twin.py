@@ -11,6 +11,8 @@ from rnnlab.lstm import LSTMCell
 from rnnlab.models import Out
 from rnnlab.tapes import as_state, as_tuple
 
+__all__ = ["TorchModel"]
+
 NONLINEARITIES = {"tanh": torch.tanh, "relu": torch.relu, "linear": lambda z: z}
 
 
