@@ -33,6 +33,7 @@ from rnnlab.lstm import LSTMCell
 from rnnlab.models import Model
 from rnnlab.optimizers import SGD
 from rnnlab.peepholes import PeepholeLSTMCell
+from rnnlab.regularizers import omega
 from rnnlab.stacks import Stack
 from rnnlab.tasks import Adding, Batch, Copy, TemporalOrder
 from rnnlab.training import History, evaluate, train
@@ -71,6 +72,7 @@ __all__ = [
     "jacobian_singular_values",
     "lyapunov_exponents",
     "memory_norm",
+    "omega",
     "orthogonal",
     "scale_to_spectral_radius",
     "sparse",

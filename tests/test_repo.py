@@ -23,7 +23,7 @@ MODULES = {path.stem: path for path in (ROOT / "rnnlab").glob("*.py") if path.st
 FLOORS = (
     {"checks", "runs", "tapes"},
     {"cells", "losses", "initializers", "optimizers", "clipping", "schedules", "tasks"},
-    {"lstm", "gru", "bptt", "recurrences", "datasets"},
+    {"lstm", "gru", "bptt", "recurrences", "regularizers", "datasets"},
     {"peepholes", "stacks"},
     {"models"},
     {"torch_twin", "training", "diagnostics"},
