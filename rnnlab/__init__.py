@@ -38,6 +38,7 @@ from rnnlab.models import Model
 from rnnlab.newer_optimizers import Lion, Muon, ScheduleFree
 from rnnlab.optimizers import SGD
 from rnnlab.peepholes import PeepholeLSTMCell
+from rnnlab.regularizers import omega
 from rnnlab.schedules import Constant, CosineDecay, ExponentialDecay, OneCycle, ReduceOnPlateau, StepDecay, WarmUp
 from rnnlab.stacks import Stack
 from rnnlab.tasks import Adding, Batch, Copy, TemporalOrder
@@ -99,6 +100,7 @@ __all__ = [
     "load_state",
     "lyapunov_exponents",
     "memory_norm",
+    "omega",
     "orthogonal",
     "save_state",
     "scale_to_spectral_radius",

@@ -23,6 +23,7 @@ class Out:
         state: the final state, to start the next piece of a long sequence from; shaped as the state given.
         d_state: gradient of the initial state, shaped as the state.
         d_c: (T, B, H), TOTAL derivative with respect to an LSTM's memory; None for other cells.
+        h: shaped as d_h, the states themselves.
     """
 
     loss: float
@@ -32,6 +33,7 @@ class Out:
     state: Any
     d_state: Any = None
     d_c: Any = None
+    h: Any = None
 
 
 class Model:
@@ -91,11 +93,11 @@ class Model:
             state: the initial state: (B, H), or the pair (h, c) of an LSTM, or with layers (L * directions, B, H) as in
                 torch; zeros if None.
             truncate: see `backprop`.
-            work: a `Workspace`; then `out.d_h` and the states hold until the next call.
+            work: a `Workspace`; then `out.h`, `out.d_h` and `out.state` hold until the next call.
             lengths: (B,) lengths of padded sequences; see `unroll`. The mask must not select padding.
 
         Returns:
-            Out: `.loss`, `.grads`, `.d_h`, `.outputs`, `.state`, `.d_state`, `.d_c`.
+            Out: `.loss`, `.grads`, `.d_h`, `.outputs`, `.state`, `.d_state`, `.d_c`, `.h`.
         """
         h, state, record = self.stack.unroll(params, batch.x, state, work, lengths)
         shaped(batch.mask, h.shape[-3:-1], "batch.mask", "one entry for each step of each sequence")
@@ -106,7 +108,7 @@ class Model:
         d_h = (rows @ params["weight_out"]).reshape(h.shape)
         back = self.stack.backprop(params, record, d_h, truncate=truncate)
         grads = {**back.params, "weight_out": transposed(rows) @ _rows(h), "bias_out": rows.sum(axis=-2)}
-        return Out(loss, grads, back.d_h, outputs, state, back.d_state, back.d_c)
+        return Out(loss, grads, back.d_h, outputs, state, back.d_state, back.d_c, h)
 
     def _readout(self, params, h):
         has_names(params, self.shapes)

@@ -11,6 +11,8 @@ from rnnlab.lstm import LSTMCell
 from rnnlab.models import Out
 from rnnlab.tapes import as_state, as_tuple
 
+__all__ = ["TorchModel"]
+
 NONLINEARITIES = {"tanh": torch.tanh, "relu": torch.relu, "linear": lambda z: z}
 
 
@@ -109,7 +111,8 @@ class TorchModel:
         d_visited = [torch.cat([torch.stack(list(map(_grad, side))) for side in sides], dim=2) for sides in visited]
         d_state = as_state([self._shaped(list(map(_grad, arrays))) for arrays in zip(*initial, strict=True)])
         state = as_state([self._shaped(list(arrays)).detach() for arrays in zip(*final, strict=True)])
-        return Out(loss.item(), grads, d_visited[0], outputs.detach(), state, d_state, *d_visited[1:])
+        d_c = d_visited[1] if len(d_visited) > 1 else None
+        return Out(loss.item(), grads, d_visited[0], outputs.detach(), state, d_state, d_c, h.detach())
 
     def _unroll(self, params, x, initial, truncate, lengths):
         """Return the top layer's states (T, B, width), each cell's final state, and the top layer's states to ask."""

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 TOC = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
 WRITTEN = [TOC["root"], *(chapter["file"] for chapter in TOC["chapters"])]
 LESSONS = [page for page in WRITTEN if page.startswith("notebooks/")]
-PAGES = [*WRITTEN, "search", "genindex"]
+PAGES = [*WRITTEN, "search", "genindex", "_modules/rnnlab/cells"]
 SHARED_WEIGHT = 4_000_000
 
 # The panels of a figure as markup, without what only serves to exchange their parts.

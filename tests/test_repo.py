@@ -23,7 +23,7 @@ MODULES = {path.stem: path for path in (ROOT / "rnnlab").glob("*.py") if path.st
 FLOORS = (
     {"checks", "runs", "tapes", "checkpoints"},
     {"cells", "losses", "initializers", "optimizers", "clipping", "schedules", "tasks"},
-    {"lstm", "gru", "bptt", "recurrences", "datasets", "adagrads", "adams", "adaptive_clipping"},
+    {"lstm", "gru", "bptt", "recurrences", "regularizers", "datasets", "adagrads", "adams", "adaptive_clipping"},
     {"peepholes", "stacks", "newer_optimizers"},
     {"models"},
     {"torch_twin", "training", "diagnostics"},
