@@ -16,10 +16,13 @@ TOPICS = {
     "Models and losses": ["models", "stacks", "losses"],
     "Starting values": ["initializers"],
     "Tasks": ["tasks"],
-    "Training": ["training", "optimizers", "schedules", "clipping", "regularizers"],
+    "Training": ["training", "sweeps", "checkpoints", "regularizers"],
+    "Optimizers": ["optimizers", "adagrads", "adams", "newer_optimizers", "schedules"],
+    "Clipping": ["clipping", "adaptive_clipping"],
     "Diagnostics": ["diagnostics"],
 }
-SHOWN = {"cells": ["Cell"], "tapes": ["Back"], "models": ["Out"]}  # not for import, but met as bases and results
+# Not for import, but met as bases and results.
+SHOWN = {"cells": ["Cell"], "tapes": ["Back"], "models": ["Out"], "optimizers": ["Optimizer"], "clipping": ["Clip"]}
 # Methods that a tape calls on its cell: for whoever adds a cell, who reads the source.
 INNER = {"tape", "pack", "unpack", "packed_peepholes", "local_derivatives", "state_jacobians"}
 APART = ["torch_twin", "widgets", "flipbook", "plots", "datasets"]  # `import rnnlab` does not load these
