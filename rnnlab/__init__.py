@@ -20,6 +20,7 @@ from rnnlab.diagnostics import (
     memory_norm,
     step_jacobians,
 )
+from rnnlab.frameworks import as_in
 from rnnlab.gru import ChoGRUCell, GRUCell
 from rnnlab.initializers import (
     chrono,
@@ -85,6 +86,7 @@ __all__ = [
     "WarmUp",
     "Workspace",
     "accuracy",
+    "as_in",
     "backprop",
     "chrono",
     "cross_entropy",

@@ -58,6 +58,14 @@ def test_clip_norm_with_its_epsilon_equals_torch(seed, scale, max_norm):
         assert np.abs(flat(rl.ClipNorm(max_norm)(grads)[0]) / torch_grads - 1).max() > 0.9e-6 / norm
 
 
+def test_torchs_epsilon_acts_at_the_threshold_too():
+    param = torch.nn.Parameter(torch.zeros(2, dtype=torch.double))
+    param.grad = torch.tensor([3.0, 4.0], dtype=torch.double)
+    torch.nn.utils.clip_grad_norm_([param], 5.0)
+    clipped, _ = rl.ClipNorm(5.0, eps=1e-6)({"w": np.array([3.0, 4.0])})
+    assert clipped["w"][1] < 4 and clipped["w"].tolist() == pytest.approx(param.grad.tolist(), rel=1e-14)
+
+
 @pytest.mark.parametrize("clip", [rl.ClipNorm(1.0), rl.ClipValue(0.1)])
 def test_a_clip_leaves_its_argument_and_serves_torch_tensors(clip):
     grads = random_grads(0, scale=10)

@@ -24,7 +24,7 @@ FLOORS = (
     {"checks", "runs", "tapes", "checkpoints"},
     {"cells", "losses", "initializers", "optimizers", "clipping", "schedules", "tasks"},
     {"lstm", "gru", "bptt", "recurrences", "regularizers", "datasets", "adagrads", "adams", "adaptive_clipping"},
-    {"peepholes", "stacks", "newer_optimizers"},
+    {"peepholes", "stacks", "newer_optimizers", "frameworks"},
     {"models"},
     {"torch_twin", "training", "diagnostics"},
     {"doctor", "sweeps", "plots"},
