@@ -107,9 +107,7 @@ def test_nonlinearities_and_gates(bad):
     refused(lambda: rl.RNNCell(2, 3).rows(bad))
 
 
-@pytest.mark.parametrize(
-    "bad", [None, "lstm", rl.RNNCell, rl.Model(rl.RNNCell(2, 3), 1, rl.squared_error), {}], ids=str
-)
+@pytest.mark.parametrize("bad", [None, "lstm", rl.RNNCell, rl.Model(rl.RNNCell(2, 3), 1, rl.squared_error), {}])
 def test_what_is_no_cell(bad):
     _, params, x, *_ = random_problem(4, 1, 2, 3)
     for call in (
@@ -128,7 +126,7 @@ def test_what_is_no_cell(bad):
         refused(call)
 
 
-@pytest.mark.parametrize("bad", BAD_RNGS, ids=repr)
+@pytest.mark.parametrize("bad", BAD_RNGS, ids=["a seed", "nothing", "a word", "the module", "the older generator"])
 def test_generators(bad):
     cell = rl.LSTMCell(2, 3)
     model = rl.Model(cell, 1, rl.squared_error)
