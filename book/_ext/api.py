@@ -18,6 +18,7 @@ TOPICS = {
     "Tasks": ["tasks"],
     "Training": ["training", "optimizers", "schedules", "clipping", "regularizers"],
     "Diagnostics": ["diagnostics"],
+    "Threads": ["threads"],
 }
 SHOWN = {"cells": ["Cell"], "tapes": ["Back"], "models": ["Out"]}  # not for import, but met as bases and results
 # Methods that a tape calls on its cell: for whoever adds a cell, who reads the source.
