@@ -11,7 +11,7 @@ from itertools import pairwise
 import numpy as np
 from numpy import add, multiply, subtract
 
-from rnnlab.checks import positive_integer
+from rnnlab.checks import float_type, positive_integer, random_generator
 from rnnlab.tapes import Tape, by_step, transposed
 
 # name: (f, f' as a function of the output h = f(z)); both write into `out`.
@@ -89,7 +89,7 @@ class Cell:
         Returns:
             dict name -> array, with G gates: weight_ih (G*H, D), weight_hh (G*H, H), bias_ih (G*H,), bias_hh (G*H,).
         """
-        bound = 1 / np.sqrt(self.hidden_size)
+        rng, dtype, bound = random_generator(rng), float_type(dtype), 1 / np.sqrt(self.hidden_size)
         return {name: rng.uniform(-bound, bound, shape).astype(dtype) for name, shape in self.shapes.items()}
 
 
@@ -111,7 +111,7 @@ class RNNCell(Cell):
 
     def __init__(self, input_size, hidden_size, nonlinearity="tanh"):
         super().__init__(input_size, hidden_size)
-        if nonlinearity not in NONLINEARITIES:
+        if not isinstance(nonlinearity, str) or nonlinearity not in NONLINEARITIES:
             raise ValueError(f"expected nonlinearity to be one of {sorted(NONLINEARITIES)}, got {nonlinearity!r}")
         self.nonlinearity = nonlinearity
         self.f, self.slope = NONLINEARITIES[nonlinearity]

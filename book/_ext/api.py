@@ -20,6 +20,7 @@ TOPICS = {
     "Optimizers": ["optimizers", "adagrads", "adams", "newer_optimizers", "schedules"],
     "Clipping": ["clipping", "adaptive_clipping"],
     "Diagnostics": ["diagnostics"],
+    "Threads": ["threads"],
 }
 # Not for import, but met as bases and results.
 SHOWN = {"cells": ["Cell"], "tapes": ["Back"], "models": ["Out"], "optimizers": ["Optimizer"], "clipping": ["Clip"]}
