@@ -159,22 +159,19 @@ class RNNTape(Tape):
     """Record one unrolled sequence of an `RNNCell`: `d_z` (R, T, B, H) is dL/dz_t after `backprop`."""
 
     def lay_out(self, T, B, D, H):
-        self.states = self.array(T + 1, B, H)  # states[:, t] enters step t
+        self.states = self.steps(T + 1, B, H)  # states[:, t] enters step t
         self.x1 = np.ones(
             (self.R if self.x_runs else 1, T, B, D + 1), self.dtype
         )  # [x_t, 1]: the bias is a column of W
         self.x = self.x1[..., :-1] if self.x_runs else self.x1[0, ..., :-1]
-        self.d_h_all, self.d_h_before = self.array(T, B, H), self.array(B, H)
+        self.d_h_all, self.d_h_before = self.steps(T, B, H), self.array(B, H)
         self.W_hh, self.W_hh_T, self.W_x1 = self.array(H, H), self.array(H, H), self.array(H, D + 1)
-        self.z, self.d_z = self.array(B, H), self.array(T, B, H)
+        self.z, self.d_z = self.array(B, H), self.steps(T, B, H)
         self.local = self.d_z[:, :, None]
-        self.W_x1_T, self.d_z_columns = transposed(self.W_x1), transposed(self.rows(self.d_z))
-        self.x1_rows, self.h_before_rows, self.drive_rows = (
-            self.rows(array) for array in (self.x1, self.states[:, :-1], self.states[:, 1:])
-        )
+        self.x1_rows, self.drive_rows = self.rows(self.x1), self.rows(self.states[:, 1:])
 
     def rows(self, array):
-        """Return the view in which steps and sequences are one axis of rows."""
+        """Return (R, T, B, N) as (R, T * B, N), a row for each step and sequence: a view unless both R and B are > 1."""
         return array.reshape(len(array), self.T * self.B, -1)
 
     def dot_for(self, chunk):
@@ -194,14 +191,17 @@ class RNNTape(Tape):
         self.W_hh_T[...] = transposed(self.W_hh)  # a product with a transposed view takes up to three times as long
         self.W_x1[..., :-1] = params["weight_ih"]
         add(params["bias_ih"], params["bias_hh"], self.W_x1[..., -1])
-        np.matmul(self.x1_rows, self.W_x1_T, self.drive_rows)
+        np.matmul(self.x1_rows, transposed(self.W_x1), self.drive_rows)
+        if self.R > 1 and self.B > 1:
+            self.states[:, 1:] = self.drive_rows.reshape(self.states[:, 1:].shape)
 
     def local_derivatives(self, runs, steps, out):
         self.cell.slope(self.states[runs, 1:][:, steps], out=out[0])
 
     def weight_gradients(self):
         """Sum over steps and sequences in one product each: dL/dW = sum_t dL/dz_t (what W multiplied)^T."""
-        d_x1, d_hh = np.matmul(self.d_z_columns, self.x1_rows), np.matmul(self.d_z_columns, self.h_before_rows)
+        d_z = transposed(self.rows(self.d_z))
+        d_x1, d_hh = np.matmul(d_z, self.x1_rows), np.matmul(d_z, self.rows(self.states[:, :-1]))
         return {"weight_ih": d_x1[..., :-1], "weight_hh": d_hh, "bias_ih": d_x1[..., -1], "bias_hh": d_x1[..., -1]}
 
     def d_x(self):

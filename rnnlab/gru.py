@@ -102,8 +102,8 @@ class GRUTape(ColumnTape):
         D = self.cell.input_size
         self.W, self.W_hh_T = self.array(3 * H, H + D + 1), self.array(H, 3 * H)  # rows r, z, q; columns q, r, z
         self.W_x1, self.W_ih_T = self.array(H, D + 1), self.array(D, 3 * H)
-        self.gates, self.scratch = self.array(T, 4 * H, B), self.array(H, B)
-        self.d = self.array(T, 5 * H, B)
+        self.gates, self.scratch = self.steps(T, 4 * H, B), self.array(H, B)
+        self.d = self.steps(T, 5 * H, B)
         self.local = self.by_factor(self.d)
         self.half = np.array(0.5, self.dtype)
 

@@ -148,8 +148,8 @@ class LSTMTape(ColumnTape):
         self.W[..., -1] = OPEN
         self.W_T = self.array(K - 1, 4 * H)
         self.W_hh_T, self.W_ih_T = self.W_T[:, :H], self.W_T[:, H:]
-        self.gates, self.tanh_c, self.products = self.array(T + 1, 5 * H, B), self.array(T, H, B), self.array(2 * H, B)
-        self.d, self.d_c = self.array(T + 1, 6 * H, B), self.array(T, H, B)
+        self.gates, self.tanh_c, self.products = self.steps(T + 1, 5 * H, B), self.steps(T, H, B), self.array(2 * H, B)
+        self.d, self.d_c = self.steps(T + 1, 6 * H, B), self.steps(T, H, B)
         self.local, self.d_z = self.by_factor(self.d[:, :T]), self.d[:, :T, H : 5 * H]
         self.half = np.array(0.5, self.dtype)
         self.memory, self.d_memory_before = transposed(self.gates[:, :, 4 * H :]), transposed(self.d[:, :, 5 * H :])

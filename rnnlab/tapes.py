@@ -78,6 +78,10 @@ class Tape:
         """Make an array of zeros with the axis of runs in front."""
         return np.zeros((self.R, *shape), self.dtype)
 
+    def steps(self, T, *shape):
+        """Make an array (R, T, ...) of zeros, in memory one step after the other: a step's runs are side by side."""
+        return np.moveaxis(np.zeros((T, self.R, *shape), self.dtype), 0, 1)
+
     def public(self, array):
         """Return the view with the runs axes as the caller has them."""
         return array.reshape(self.runs + array.shape[1:])
@@ -175,10 +179,10 @@ class ColumnTape(Tape):
     """
 
     def lay_out(self, T, B, D, H):
-        self.hx1 = self.array(T + 1, H + D + 1, B)
+        self.hx1 = self.steps(T + 1, H + D + 1, B)
         self.hx1[..., -1, :] = 1
         self.states, self.x = transposed(self.hx1[..., :H, :]), transposed(self.hx1[:, :T, H:-1])
-        self.d_h_columns, self.d_h_before_columns = self.array(T, H, B), self.array(H, B)
+        self.d_h_columns, self.d_h_before_columns = self.steps(T, H, B), self.array(H, B)
         self.d_h_all, self.d_h_before = transposed(self.d_h_columns), transposed(self.d_h_before_columns)
         self.beside = {}
         self.lay_out_gates(T, B, H)
