@@ -171,7 +171,7 @@ class RNNTape(Tape):
         self.x1_rows, self.drive_rows = self.rows(self.x1), self.rows(self.states[:, 1:])
 
     def rows(self, array):
-        """Return (R, T, B, N) as (R, T * B, N), a row for each step and sequence: a view unless both R and B are > 1."""
+        """Return (R, T, B, N) as (R, T * B, N), a row for each step and sequence: a copy where runs are stacked."""
         return array.reshape(len(array), self.T * self.B, -1)
 
     def dot_for(self, chunk):
@@ -192,7 +192,7 @@ class RNNTape(Tape):
         self.W_x1[..., :-1] = params["weight_ih"]
         add(params["bias_ih"], params["bias_hh"], self.W_x1[..., -1])
         np.matmul(self.x1_rows, transposed(self.W_x1), self.drive_rows)
-        if self.R > 1 and self.B > 1:
+        if not np.may_share_memory(self.drive_rows, self.states):  # NumPy had to copy: see `rows`
             self.states[:, 1:] = self.drive_rows.reshape(self.states[:, 1:].shape)
 
     def local_derivatives(self, runs, steps, out):

@@ -15,7 +15,7 @@ import numpy as np
 
 # Runs are stacked while one step's array of theirs has at most this many numbers. Above it a product is long enough
 # that a stack saves nothing, and one run after the other keeps its arrays in the cache.
-STACKED = 4096
+STACKED = 16384
 # Local derivatives are prepared for as many steps at once as fill this many numbers: on small networks for the whole
 # sequence in a few calls, on large ones for a few steps, so that they are still in the cache when they are used.
 PREPARED = 131072
@@ -64,9 +64,9 @@ class Tape:
         D, H, R = cell.input_size, cell.hidden_size, prod(runs)
         self.cell, self.T, self.B, self.R, self.runs, self.dtype = cell, T, B, R, tuple(runs), np.dtype(dtype)
         self.x_runs, self.block = x_runs, max(1, min(T, PREPARED // (self.factors * B * H)))
+        self.chunks = chunks(R, B * H)
         self.lay_out(T, B, D, H)
         self.h, self.d_h = self.public(self.states[:, 1:]), self.public(self.d_h_all)
-        self.chunks = chunks(R, B * H)
         self.forward = [self.forward_views(chunk) for chunk in self.chunks]
         self.backward = [(chunk, *self.last_first(*self.backward_views(chunk))) for chunk in self.chunks]
 
@@ -79,8 +79,10 @@ class Tape:
         return np.zeros((self.R, *shape), self.dtype)
 
     def steps(self, T, *shape):
-        """Make an array (R, T, ...) of zeros, in memory one step after the other: a step's runs are side by side."""
-        return np.moveaxis(np.zeros((T, self.R, *shape), self.dtype), 0, 1)
+        """Make an array (R, T, ...) of zeros; in memory runs that are stacked are side by side in each step."""
+        if isinstance(self.chunks[0], slice):
+            return np.moveaxis(np.zeros((T, self.R, *shape), self.dtype), 0, 1)
+        return self.array(T, *shape)
 
     def public(self, array):
         """Return the view with the runs axes as the caller has them."""
