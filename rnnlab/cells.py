@@ -159,15 +159,15 @@ class RNNTape(Tape):
     """Record one unrolled sequence of an `RNNCell`: `d_z` (R, T, B, H) is dL/dz_t after `backprop`."""
 
     def lay_out(self, T, B, D, H):
-        self.states = self.steps(T + 1, B, H)  # states[:, t] enters step t
+        self.states = self.per_step(T + 1, B, H)  # states[:, t] enters step t
         self.x1 = np.ones(
             (self.R if self.x_runs else 1, T, B, D + 1), self.dtype
         )  # [x_t, 1]: the bias is a column of W
         self.x = self.x1[..., :-1] if self.x_runs else self.x1[0, ..., :-1]
-        self.d_h_all, self.d_h_before = self.steps(T, B, H), self.array(B, H)
+        self.d_h_all, self.d_h_before = self.per_step(T, B, H), self.array(B, H)
         self.W_hh, self.W_hh_T, self.W_x1 = self.array(H, H), self.array(H, H), self.array(H, D + 1)
-        self.z, self.d_z = self.array(B, H), self.steps(T, B, H)
-        self.local = self.d_z[:, :, None]
+        self.z, self.d_z = self.array(B, H), self.per_step(T, B, H)
+        self.local = self.d_z[None]
         self.x1_rows, self.drive_rows = self.rows(self.x1), self.rows(self.states[:, 1:])
 
     def rows(self, array):

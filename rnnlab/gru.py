@@ -4,7 +4,7 @@ import numpy as np
 from numpy import add, multiply, subtract, tanh
 
 from rnnlab.cells import Cell
-from rnnlab.tapes import ColumnTape, by_step, parts_by_step, transposed
+from rnnlab.tapes import ColumnTape, by_step, transposed
 
 
 class GRUCell(Cell):
@@ -83,7 +83,7 @@ class GRUCell(Cell):
 
     def activations(self, tape):
         """Return each gate's values in (0, 1), (T, B, H) by name; n is mapped there by (1 + n) / 2."""
-        r, z, _, n = np.moveaxis(tape.public(transposed(tape.by_factor(tape.gates))), -3, 0)
+        r, z, _, n = (tape.public(transposed(gate)) for gate in tape.gate_parts)
         return {"r": r, "z": z, "n": (1 + n) / 2}
 
 
@@ -102,9 +102,9 @@ class GRUTape(ColumnTape):
         D = self.cell.input_size
         self.W, self.W_hh_T = self.array(3 * H, H + D + 1), self.array(H, 3 * H)  # rows r, z, q; columns q, r, z
         self.W_x1, self.W_ih_T = self.array(H, D + 1), self.array(D, 3 * H)
-        self.gates, self.scratch = self.steps(T, 4 * H, B), self.array(H, B)
-        self.d = self.steps(T, 5 * H, B)
-        self.local = self.by_factor(self.d)
+        self.gates, self.scratch = self.per_step(T, 4 * H, B), self.array(H, B)
+        self.d = self.per_step(T, 5 * H, B)
+        self.local, self.gate_parts = self.by_part(self.d), self.by_part(self.gates)
         self.half = np.array(0.5, self.dtype)
 
     def recorded(self):
@@ -118,7 +118,7 @@ class GRUTape(ColumnTape):
         return views, self.times(self.W, chunk), self.half, self.scratch[chunk]
 
     def backward_views(self, chunk):
-        d, by_part = by_step(self.d[chunk]), parts_by_step(self.local[chunk], -3)
+        d, by_part = by_step(self.d[chunk]), by_step(self.local[:, chunk])
         d_n, d_qrz, through_time = self.parts(d, (3, 4), (0, 3), (4, 5))
         d_h = by_step(self.d_h_columns[chunk])
         views = list(zip(d_h, by_part[:, 2:], by_part[:, :2], d_n, d_qrz, through_time, strict=True))
@@ -141,7 +141,7 @@ class GRUTape(ColumnTape):
 
     def local_derivatives(self, runs, steps, out):
         h_before = self.hx1[runs, steps, : self.cell.hidden_size]
-        gates = np.moveaxis(self.by_factor(self.gates)[runs, steps], 2, 0)
+        gates = self.gate_parts[:, runs, steps]
         self.cell.local_derivatives(gates, self.r_multiplies(gates, h_before), h_before, out)
 
     def r_multiplies(self, gates, h_before):
@@ -230,7 +230,7 @@ class ChoGRUTape(GRUTape):
         return views, self.times(W_rz, chunk), *shared, self.times(self.W_hn, chunk)
 
     def backward_views(self, chunk):
-        d, by_part, H = by_step(self.d[chunk]), parts_by_step(self.local[chunk], -3), self.cell.hidden_size
+        d, by_part, H = by_step(self.d[chunk]), by_step(self.local[:, chunk]), self.cell.hidden_size
         d_n, d_rz, d_h_kept, through_time = self.parts(d, (3, 4), (1, 3), (0, 1), (4, 5))
         d_h = by_step(self.d_h_columns[chunk])
         views = list(zip(d_h, by_part[:, 2:], by_part[:, :2], d_n, d_rz, d_h_kept, through_time, strict=True))

@@ -4,7 +4,7 @@ import numpy as np
 from numpy import add, multiply, subtract, tanh
 
 from rnnlab.cells import Cell
-from rnnlab.tapes import ColumnTape, by_step, parts_by_step, transposed
+from rnnlab.tapes import ColumnTape, by_step, transposed
 
 # A tape keeps the gates in this order, not in torch's i, f, g, o, so that what is treated alike lies side by side: the
 # three sigmoids [o, i, f], and [i, f] beside the [g, c] that they multiply.
@@ -148,9 +148,14 @@ class LSTMTape(ColumnTape):
         self.W[..., -1] = OPEN
         self.W_T = self.array(K - 1, 4 * H)
         self.W_hh_T, self.W_ih_T = self.W_T[:, :H], self.W_T[:, H:]
-        self.gates, self.tanh_c, self.products = self.steps(T + 1, 5 * H, B), self.steps(T, H, B), self.array(2 * H, B)
-        self.d, self.d_c = self.steps(T + 1, 6 * H, B), self.steps(T, H, B)
-        self.local, self.d_z = self.by_factor(self.d[:, :T]), self.d[:, :T, H : 5 * H]
+        self.gates, self.tanh_c, self.products = (
+            self.per_step(T + 1, 5 * H, B),
+            self.per_step(T, H, B),
+            self.array(2 * H, B),
+        )
+        self.d, self.d_c = self.per_step(T + 1, 6 * H, B), self.per_step(T, H, B)
+        self.local, self.d_z = self.by_part(self.d[:, :T]), self.d[:, :T, H : 5 * H]
+        self.gate_parts = self.by_part(self.gates)
         self.half = np.array(0.5, self.dtype)
         self.memory, self.d_memory_before = transposed(self.gates[:, :, 4 * H :]), transposed(self.d[:, :, 5 * H :])
         self.c = self.public(self.memory[:, 1:])
@@ -176,7 +181,7 @@ class LSTMTape(ColumnTape):
 
     def backward_views(self, chunk):
         d_h, d_c, d_z = (by_step(array[chunk]) for array in (self.d_h_columns, self.d_c, self.d_z))
-        d = parts_by_step(self.by_factor(self.d)[chunk], -3)
+        d = by_step(self.by_part(self.d)[:, chunk])
         views = [(d_h[t], d[t, :2], d_c[t], d[t, 0], d[t + 1, 5], d[t, 2:], d_z[t]) for t in range(self.T)]
         return views, self.times(self.W_hh_T, chunk), self.d_h_before_columns[chunk]
 
@@ -193,8 +198,7 @@ class LSTMTape(ColumnTape):
             self.W[:, i], self.W_T[..., i] = -self.W[:, f], -self.W_T[..., f]
 
     def local_derivatives(self, runs, steps, out):
-        gates = np.moveaxis(self.by_factor(self.gates)[runs, steps], 2, 0)
-        self.cell.local_derivatives(gates, self.tanh_c[runs, steps], out)
+        self.cell.local_derivatives(self.gate_parts[:, runs, steps], self.tanh_c[runs, steps], out)
 
     def weight_gradients(self):
         """Sum over steps and sequences in one product: dL/dW = sum_t dL/dz_t [h_{t-1}; x_t; 1]^T."""

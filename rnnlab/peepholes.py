@@ -4,7 +4,7 @@ import numpy as np
 from numpy import add, multiply, tanh
 
 from rnnlab.lstm import LSTMCell, LSTMTape
-from rnnlab.tapes import by_step, parts_by_step, transposed
+from rnnlab.tapes import by_step, transposed
 
 
 class PeepholeLSTMCell(LSTMCell):
@@ -101,7 +101,7 @@ class PeepholeTape(LSTMTape):
         return views, *shared, *self.seen(chunk, self.weight_ch_halved)
 
     def backward_views(self, chunk):
-        d, views, *shared = parts_by_step(self.by_factor(self.d)[chunk], -3), *super().backward_views(chunk)
+        d, views, *shared = by_step(self.by_part(self.d)[:, chunk]), *super().backward_views(chunk)
         views = [
             (d_h, by_h, d[t, 1], *d_c, by_c, d[t, 2:4], d[t, 5], d_z)
             for t, (d_h, by_h, *d_c, by_c, d_z) in enumerate(views)
@@ -115,7 +115,7 @@ class PeepholeTape(LSTMTape):
             multiply(self.weight_ch, self.half, self.weight_ch_halved)
 
     def weight_gradients(self):
-        grads, (_, d_o, d_i, d_f, _, _) = super().weight_gradients(), np.moveaxis(self.by_factor(self.d[:, :-1]), 2, 0)
+        grads, (_, d_o, d_i, d_f, _, _) = super().weight_gradients(), self.by_part(self.d[:, :-1])
         memory = transposed(self.memory)
         blocks = {gate: (d_z * c).sum(axis=(1, 3)) for gate, d_z, c in
                   (("i", d_i, memory[:, :-1]), ("f", d_f, memory[:, :-1]), ("o", d_o, memory[:, 1:]))}  # fmt: skip

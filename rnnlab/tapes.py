@@ -17,7 +17,7 @@ import numpy as np
 # that a stack saves nothing, and one run after the other keeps its arrays in the cache.
 STACKED = 16384
 # Local derivatives are prepared for as many steps at once as fill this many numbers: on small networks for the whole
-# sequence in a few calls, on large ones for a few steps, so that they are still in the cache when they are used.
+# sequence in a few calls, on large ones for a few steps, so that they are near in the cache when they are used.
 PREPARED = 131072
 
 
@@ -31,17 +31,12 @@ def chunks(R, numbers):
 
 def transposed(array):
     """Return the view with the last two axes exchanged."""
-    return np.swapaxes(array, -1, -2)
+    return array.swapaxes(-1, -2)
 
 
 def by_step(array):
     """Return the view ([R,] T, B, N) -> (T, [R,] B, N) whose entries are what one step works on."""
     return np.moveaxis(array, -3, 0)
-
-
-def parts_by_step(array, axis):
-    """Return the view of an array with the axes T, B, H and parts, such as gates, on this axis: (T, parts, ...)."""
-    return np.moveaxis(array, (-4, axis), (0, 1))
 
 
 class Tape:
@@ -52,7 +47,7 @@ class Tape:
 
     Attributes:
         h: (*runs, T, B, H), states after each step.
-        local: (R, T, factors, B, H), in columns (R, T, factors, H, B), what the steps back multiply with, and then the
+        local: (factors, R, T, B, H), in columns (factors, R, T, H, B), what the steps back multiply with, and then the
             products; filled for one block of steps after the other, see `prepare`.
         forward: for each chunk of runs what `cell.steps` takes: the views of each step, then what all steps share.
         backward: for each chunk of runs the chunk, and what `cell.steps_back` takes, the last step first.
@@ -78,8 +73,8 @@ class Tape:
         """Make an array of zeros with the axis of runs in front."""
         return np.zeros((self.R, *shape), self.dtype)
 
-    def steps(self, T, *shape):
-        """Make an array (R, T, ...) of zeros; in memory runs that are stacked are side by side in each step."""
+    def per_step(self, T, *shape):
+        """Make an array (R, T, ...) of zeros; in memory, runs that are stacked are side by side in each step."""
         if isinstance(self.chunks[0], slice):
             return np.moveaxis(np.zeros((T, self.R, *shape), self.dtype), 0, 1)
         return self.array(T, *shape)
@@ -146,7 +141,7 @@ class Tape:
         """Fill the local derivatives of the block of steps that ends before step `last`."""
         steps = slice((last - 1) // self.block * self.block, last)
         runs = chunk if isinstance(chunk, slice) else slice(chunk, chunk + 1)
-        self.local_derivatives(runs, steps, np.moveaxis(self.local[runs, steps], 2, 0))
+        self.local_derivatives(runs, steps, self.local[:, runs, steps])
 
     def enter(self, chunk, t):
         """Add the derivative with respect to the final state of the sequences whose last step is t."""
@@ -181,10 +176,10 @@ class ColumnTape(Tape):
     """
 
     def lay_out(self, T, B, D, H):
-        self.hx1 = self.steps(T + 1, H + D + 1, B)
+        self.hx1 = self.per_step(T + 1, H + D + 1, B)
         self.hx1[..., -1, :] = 1
         self.states, self.x = transposed(self.hx1[..., :H, :]), transposed(self.hx1[:, :T, H:-1])
-        self.d_h_columns, self.d_h_before_columns = self.steps(T, H, B), self.array(H, B)
+        self.d_h_columns, self.d_h_before_columns = self.per_step(T, H, B), self.array(H, B)
         self.d_h_all, self.d_h_before = transposed(self.d_h_columns), transposed(self.d_h_before_columns)
         self.beside = {}
         self.lay_out_gates(T, B, H)
@@ -194,9 +189,9 @@ class ColumnTape(Tape):
         # The method costs half a call of np.matmul, which a stack of runs needs.
         return partial(np.matmul, W[chunk]) if isinstance(chunk, slice) else W[chunk].dot
 
-    def by_factor(self, array):
-        """Return the view (R, T, N * H, B) -> (R, T, N, H, B)."""
-        return array.reshape(*array.shape[:2], -1, self.cell.hidden_size, self.B)
+    def by_part(self, array):
+        """Return the view (R, T, N * H, B) -> (N, R, T, H, B)."""
+        return np.moveaxis(array.reshape(*array.shape[:2], -1, self.cell.hidden_size, self.B), 2, 0)
 
     def parts(self, array, *borders):
         """Return the views of these parts of an array (..., N * H, B), each from one border to another."""
@@ -205,7 +200,7 @@ class ColumnTape(Tape):
 
     def all_local(self):
         """Return the local derivatives of every step, (factors, *runs, T, B, H)."""
-        local = np.moveaxis(np.empty_like(self.local), 2, 0)
+        local = np.empty_like(self.local)
         self.local_derivatives(slice(None), slice(None, self.T), local)
         return transposed(local.reshape(self.factors, *self.runs, *local.shape[2:]))
 
@@ -215,7 +210,7 @@ class ColumnTape(Tape):
 
     def side_by_side(self, name, array):
         """Return (R, T, N, B) as (R, N, T * B), for one product over all steps and sequences."""
-        array = np.moveaxis(array, 1, 2)
+        array = array.swapaxes(1, 2)
         if self.B == 1:
             return array[..., 0]
         if name not in self.beside:
