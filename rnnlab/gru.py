@@ -102,8 +102,7 @@ class GRUTape(ColumnTape):
         D = self.cell.input_size
         self.W, self.W_hh_T = self.array(3 * H, H + D + 1), self.array(H, 3 * H)  # rows r, z, q; columns q, r, z
         self.W_x1, self.W_ih_T = self.array(H, D + 1), self.array(D, 3 * H)
-        self.gates, self.scratch = self.per_step(T, 4 * H, B), self.array(H, B)
-        self.d = self.per_step(T, 5 * H, B)
+        self.gates, self.d, self.scratch = self.per_step(T, 4 * H, B), self.per_step(T, 5 * H, B), self.array(H, B)
         self.local, self.gate_parts = self.by_part(self.d), self.by_part(self.gates)
         self.half = np.array(0.5, self.dtype)
 

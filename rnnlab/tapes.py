@@ -16,8 +16,8 @@ import numpy as np
 # Runs are stacked while one step's array of theirs has at most this many numbers. Above it a product is long enough
 # that a stack saves nothing, and one run after the other keeps its arrays in the cache.
 STACKED = 16384
-# Local derivatives are prepared for as many steps at once as fill this many numbers: on small networks for the whole
-# sequence in a few calls, on large ones for a few steps, so that they are near in the cache when they are used.
+# Local derivatives are prepared for as many steps at once as fill this many numbers: in few calls on small networks,
+# and on large ones shortly before they are used, while they are in the cache.
 PREPARED = 131072
 
 
@@ -50,7 +50,7 @@ class Tape:
         local: (factors, R, T, B, H), in columns (factors, R, T, H, B), what the steps back multiply with, and then the
             products; filled for one block of steps after the other, see `prepare`.
         forward: for each chunk of runs what `cell.steps` takes: the views of each step, then what all steps share.
-        backward: for each chunk of runs the chunk, and what `cell.steps_back` takes, the last step first.
+        backward: the same for `cell.steps_back`, which takes the views from the last to the first.
     """
 
     factors = 1  # arrays of local derivatives for one step
@@ -63,11 +63,7 @@ class Tape:
         self.lay_out(T, B, D, H)
         self.h, self.d_h = self.public(self.states[:, 1:]), self.public(self.d_h_all)
         self.forward = [self.forward_views(chunk) for chunk in self.chunks]
-        self.backward = [(chunk, *self.last_first(*self.backward_views(chunk))) for chunk in self.chunks]
-
-    def last_first(self, views, *shared):
-        """Return what `cell.steps_back` takes, its views in the order in which it walks."""
-        return views[::-1], shared
+        self.backward = [self.backward_views(chunk) for chunk in self.chunks]
 
     def array(self, *shape):
         """Make an array of zeros with the axis of runs in front."""
