@@ -105,13 +105,13 @@ def backprop(cell, params, tape, d_h, d_state=None, truncate=None):
     window = tape.T if truncate is None else positive_integer(truncate, "truncate")
     tape.begin_back(d_h, d_state)
     stretches = tape.stretches(window)
-    for chunk, views, shared in tape.backward:
+    for chunk, (views, *shared) in zip(tape.chunks, tape.backward, strict=True):
         for first, last in stretches:
             if last == tape.T or last % tape.block == 0:
                 tape.prepare(chunk, last)
             if last - 1 in tape.ends:
                 tape.enter(chunk, last - 1)
-            cell.steps_back(views[tape.T - last : tape.T - first], *shared)
+            cell.steps_back(reversed(views[first:last]), *shared)
             if first > 0 and first % window == 0:
                 tape.cut(chunk, first)
     return tape.gradients()

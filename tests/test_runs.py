@@ -49,8 +49,8 @@ def test_runs_equal_one_by_one(stacked, T, B, D, H, name, runs, own_x, own_state
 
 def test_runs_are_cut_into_chunks():
     assert tapes.chunks(1, 10) == [0]
-    assert tapes.chunks(5, 4096) == [0, 1, 2, 3, 4]
-    assert tapes.chunks(5, 2000) == [slice(0, 2), slice(2, 4), slice(4, 5)]
+    assert tapes.chunks(5, 16384) == [0, 1, 2, 3, 4]
+    assert tapes.chunks(5, 8000) == [slice(0, 2), slice(2, 4), slice(4, 5)]
     assert tapes.chunks(64, 32) == [slice(0, 64)]
 
 
