@@ -13,9 +13,9 @@ from math import prod
 
 import numpy as np
 
-# Runs are stacked while one step's array of theirs has at most this many numbers. Above it a product is long enough
-# that a stack saves nothing, and one run after the other keeps its arrays in the cache.
-STACKED = 16384
+# Runs are stacked while one step's array of theirs has at most this many numbers, if that are a few runs at least. For
+# larger ones a product is long enough that a stack saves nothing, and one run after the other stays in the cache.
+STACKED, FEWEST = 16384, 8
 # Local derivatives are prepared for as many steps at once as fill this many numbers: in few calls on small networks,
 # and on large ones shortly before they are used, while they are in the cache.
 PREPARED = 131072
@@ -23,8 +23,8 @@ PREPARED = 131072
 
 def chunks(R, numbers):
     """Cut R runs, each with this many numbers in a step's array, into indices: a slice of runs, or one run."""
-    size = min(R, STACKED // numbers)
-    if size <= 1:
+    size = STACKED // numbers
+    if R == 1 or size < FEWEST:
         return list(range(R))
     return [slice(first, min(first + size, R)) for first in range(0, R, size)]
 
