@@ -491,7 +491,7 @@ def test_one_diverged_run_leaves_the_others_alone():
 # ---------------------------------------------------------------- an interrupted call leaves nothing behind
 
 
-@given(T=sizes, B=sizes, name=names, seed=seeds, at=st.integers(0, 4), where=st.sampled_from(["step", "step_back"]))
+@given(T=sizes, B=sizes, name=names, seed=seeds, at=st.integers(0, 4), where=st.sampled_from(["steps", "steps_back"]))
 def test_a_workspace_survives_an_interruption(T, B, name, seed, at, where):
     """Ctrl-C arrives in the middle of a pass; the next call with the same workspace gives what a fresh one gives."""
     cell, params, x, state, d_h = random_problem(T, B, 2, 3, name, seed)
@@ -499,10 +499,14 @@ def test_a_workspace_survives_an_interruption(T, B, name, seed, at, where):
     wanted_h = rl.unroll(cell, params, x, state)[0]
     work, steps, real = rl.Workspace(), iter(range(99)), getattr(cell, where)
 
-    def interrupted(*views):
-        real(*views)
-        if next(steps) == at % T:
-            raise KeyboardInterrupt
+    def until_then(views):
+        for view in views:
+            if next(steps) == at % T:
+                raise KeyboardInterrupt
+            yield view
+
+    def interrupted(views, *others):
+        real(until_then(views), *others)
 
     setattr(cell, where, interrupted)
     with pytest.raises(KeyboardInterrupt):
