@@ -83,7 +83,7 @@ class Model:
         """Return the outputs (T, B, C) and the final state, from inputs x (T, B, D); see `Stack.unroll`."""
         self.check_readout(params)
         h, state, _ = self.stack.unroll(params, x, state, lengths=lengths)
-        return self._readout(params, h), state
+        return self._readout(params, _rows(h), h.shape), state
 
     def loss_and_grads(self, params, batch, state=None, truncate=None, work=None, lengths=None):
         """Run forward and back through time.
@@ -110,13 +110,14 @@ class Model:
             positive_integer(truncate, "truncate")
         self.check_readout(params)
         h, state, record = self.stack.unroll(params, batch.x, state, work, lengths)
-        outputs = self._readout(params, h)
+        h_rows = _rows(h)  # once: the states of gated cells lie in columns, so that this is a copy
+        outputs = self._readout(params, h_rows, h.shape)
         loss, d_outputs = self.loss(outputs, batch.y, batch.mask)
         # The immediate derivative: the path from h_t to the loss through output_t alone.
         rows = _rows(d_outputs)
         d_h = (rows @ params["weight_out"]).reshape(h.shape)
         back = self.stack.backprop(params, record, d_h, truncate=truncate)
-        grads = {**back.params, "weight_out": transposed(rows) @ _rows(h), "bias_out": rows.sum(axis=-2)}
+        grads = {**back.params, "weight_out": transposed(rows) @ h_rows, "bias_out": rows.sum(axis=-2)}
         return Out(loss, grads, back.d_h, outputs, state, back.d_state, back.d_c, h)
 
     def check_readout(self, params):
@@ -129,9 +130,9 @@ class Model:
             if params[name].dtype != getattr(params[first], "dtype", None):
                 raise TypeError(f"expected all parameters of one dtype, got {name} of {params[name].dtype}; use astype")
 
-    def _readout(self, params, h):
-        outputs = _rows(h) @ transposed(params["weight_out"]) + params["bias_out"][..., None, :]
-        return outputs.reshape(*h.shape[:-1], self.output_size)
+    def _readout(self, params, h_rows, shape):
+        outputs = h_rows @ transposed(params["weight_out"]) + params["bias_out"][..., None, :]
+        return outputs.reshape(*shape[:-1], self.output_size)
 
 
 def check_batch(batch):
