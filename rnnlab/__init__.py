@@ -4,6 +4,8 @@
 name, so that torch, Matplotlib and ipywidgets are loaded only where they are used.
 """
 
+from rnnlab.adagrads import Adadelta, AdaGrad, RMSProp
+from rnnlab.adams import Adam, AdamW, AMSGrad, NAdam, RAdam
 from rnnlab.bptt import Workspace, backprop, unroll
 from rnnlab.cells import RNNCell
 from rnnlab.clipping import ClipNorm, ClipValue, global_norm
@@ -31,6 +33,7 @@ from rnnlab.initializers import (
 from rnnlab.losses import accuracy, cross_entropy, squared_error
 from rnnlab.lstm import LSTMCell
 from rnnlab.models import Model
+from rnnlab.newer_optimizers import Lion, Muon, ScheduleFree
 from rnnlab.optimizers import SGD
 from rnnlab.peepholes import PeepholeLSTMCell
 from rnnlab.stacks import Stack
@@ -41,6 +44,11 @@ __version__ = "0.1.0"
 
 __all__ = [
     "SGD",
+    "AMSGrad",
+    "AdaGrad",
+    "Adadelta",
+    "Adam",
+    "AdamW",
     "Adding",
     "Batch",
     "ChoGRUCell",
@@ -50,9 +58,15 @@ __all__ = [
     "GRUCell",
     "History",
     "LSTMCell",
+    "Lion",
     "Model",
+    "Muon",
+    "NAdam",
     "PeepholeLSTMCell",
+    "RAdam",
+    "RMSProp",
     "RNNCell",
+    "ScheduleFree",
     "Stack",
     "TemporalOrder",
     "Workspace",

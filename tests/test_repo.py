@@ -23,8 +23,8 @@ MODULES = {path.stem: path for path in (ROOT / "rnnlab").glob("*.py") if path.st
 FLOORS = (
     {"checks", "runs", "tapes"},
     {"cells", "losses", "initializers", "optimizers", "clipping", "schedules", "tasks"},
-    {"lstm", "gru", "bptt", "recurrences", "datasets"},
-    {"peepholes", "stacks"},
+    {"lstm", "gru", "bptt", "recurrences", "datasets", "adagrads", "adams"},
+    {"peepholes", "stacks", "newer_optimizers"},
     {"models"},
     {"torch_twin", "training", "diagnostics"},
     {"doctor", "sweeps", "plots"},
