@@ -267,6 +267,17 @@ def test_with_the_clip_all_solve_and_momentum_is_faster(lesson):
             assert mean + half < 0
 
 
+def test_with_the_clip_the_tuning_curves_coincide_until_plain_descent_breaks(lesson, result):
+    loss = {
+        (trial["rule"], trial["effective_rate"]): np.mean(trial["losses"])
+        for trial in result["pilot"]
+        if trial["clip"] == "clip"
+    }
+    for rule in ("momentum", "Nesterov"):
+        assert all(abs(loss[rule, rate] - loss["no momentum", rate]) < 0.1 for rate in (0.005, 0.01, 0.02, 0.04, 0.08))
+        assert loss["no momentum", 0.64] > 1 > 0.2 > loss[rule, 0.64]
+
+
 def test_the_clip_alone_beats_momentum_alone_and_the_two_rules_are_close(lesson):
     mean, half = lesson["compared"](("no momentum", "clip"), ("momentum", "no clip"), "mean_loss")
     assert mean + half < 0
