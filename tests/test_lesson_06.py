@@ -63,6 +63,7 @@ def test_no_learning_rate_leaves_less_than_the_best_factor():
 
 def test_a_kick_grows_in_a_network_as_the_curvature_says(lesson):
     below, above = lesson["growths"].T
+    assert sum(limit < 0.05 for limit in lesson["limits"]) == 1 and min(lesson["limits"]) < 0.03
     assert (abs(below - 0.8) < 0.06).all() and (abs(above - 1.2) < 0.06).all()
 
 
@@ -195,6 +196,17 @@ def test_the_race_figure_shows_the_path_and_says_when_it_flies_off(lesson):
     np.testing.assert_array_equal(plane.lines[0].get_xydata(), path)
     assert f"{losses[-1]:.2g}" in sentence
     assert "flown off" in drawn(lesson["surfaces"], surface="ravine", rule="Nesterov", lr=1.9)[1]
+
+
+@pytest.mark.parametrize("rule", ["no momentum", "momentum", "Nesterov"])
+def test_on_the_cliff_a_hundred_millionth_can_decide_where_a_run_ends(lesson, rule):
+    cliff, spread = lesson["SURFACES"]["cliff"][0], []
+    for lr in (0.01, 0.02, 0.05):
+        mover = lesson["optimizer"](rule, lr, 0.9)
+        starts = [(6.0, -3.05 + k * 1e-8) for k in range(5)]
+        ends = [lesson["descend"](lambda w: cliff(*w)[1], start, mover, 200)[-1] for start in starts]
+        spread.append(np.ptp([cliff(*end)[0] for end in ends]))
+    assert max(spread) > 0.05
 
 
 def test_with_momentum_a_clip_bounds_the_effective_step(lesson):
