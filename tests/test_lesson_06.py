@@ -296,7 +296,7 @@ def test_the_clip_alone_beats_momentum_alone_and_the_two_rules_are_close(lesson)
     mean, half = lesson["compared"](("Nesterov", "no clip"), ("momentum", "no clip"), "mean_loss")
     assert abs(mean) < half
     mean, half = lesson["compared"](("Nesterov", "clip"), ("momentum", "clip"), "mean_loss")
-    assert mean + half < 0 < mean + 1.5 * half
+    assert mean + half < 0 and mean > -0.05
 
 
 def test_the_comparison_figure_shows_every_trial_and_every_run(lesson, compare):

@@ -28,7 +28,7 @@ import rnnlab as rl
 TASK = rl.TemporalOrder(length=20)
 MODEL = rl.Model(rl.RNNCell(TASK.input_size, hidden_size=50), TASK.output_size, rl.cross_entropy)
 UPDATES, BATCH_SIZE, MAX_NORM, LEARNED, EVERY = 1500, 20, 1.0, 0.1, 25
-PILOT_SEEDS, FRESH_SEEDS = range(5), range(100, 120)
+PILOT_SEEDS, FRESH_SEEDS = range(5), range(200, 220)
 EFFECTIVE_RATES = [0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56]
 RULES = {"no momentum": (0.0, False), "momentum": (0.9, False), "Nesterov": (0.9, True)}
 CLIPS = {"no clip": None, "clip": rl.ClipNorm(MAX_NORM)}
