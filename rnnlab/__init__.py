@@ -2,7 +2,14 @@
 
 `import rnnlab as rl` gives the NumPy half. `rnnlab.torch_twin`, `rnnlab.plots` and `rnnlab.widgets` are imported by
 name, so that torch, Matplotlib and ipywidgets are loaded only where they are used.
+
+If this import is the first to load NumPy, and no variable such as OMP_NUM_THREADS is set, NumPy runs its matrix
+products on one thread, which is the fastest at the sizes of the course. `rl.one_thread()` sets that at any time.
 """
+
+from rnnlab.threads import one_thread  # first: it decides with how many threads NumPy is loaded
+
+# isort: split
 
 from rnnlab.adagrads import Adadelta, AdaGrad, RMSProp
 from rnnlab.adams import Adam, AdamW, AMSGrad, NAdam, RAdam
@@ -40,6 +47,7 @@ from rnnlab.newer_optimizers import Lion, Muon, ScheduleFree
 from rnnlab.optimizers import SGD
 from rnnlab.peepholes import PeepholeLSTMCell
 from rnnlab.pools import processes
+from rnnlab.regularizers import omega
 from rnnlab.schedules import Constant, CosineDecay, ExponentialDecay, OneCycle, ReduceOnPlateau, StepDecay, WarmUp
 from rnnlab.stacks import Stack
 from rnnlab.sweeps import sweep
@@ -103,6 +111,8 @@ __all__ = [
     "load_state",
     "lyapunov_exponents",
     "memory_norm",
+    "omega",
+    "one_thread",
     "orthogonal",
     "processes",
     "save_state",
