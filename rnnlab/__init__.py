@@ -29,6 +29,7 @@ from rnnlab.diagnostics import (
 )
 from rnnlab.frameworks import as_in
 from rnnlab.gru import ChoGRUCell, GRUCell
+from rnnlab.histories import History, Moment, Validation
 from rnnlab.initializers import (
     chrono,
     forget_bias,
@@ -52,7 +53,7 @@ from rnnlab.schedules import Constant, CosineDecay, ExponentialDecay, OneCycle, 
 from rnnlab.stacks import Stack
 from rnnlab.sweeps import sweep
 from rnnlab.tasks import Adding, Batch, Copy, TemporalOrder
-from rnnlab.training import History, evaluate, train
+from rnnlab.training import evaluate, train
 
 __version__ = "0.1.0"
 
@@ -80,6 +81,7 @@ __all__ = [
     "LSTMCell",
     "Lion",
     "Model",
+    "Moment",
     "Muon",
     "NAdam",
     "OneCycle",
@@ -92,6 +94,7 @@ __all__ = [
     "Stack",
     "StepDecay",
     "TemporalOrder",
+    "Validation",
     "WarmUp",
     "Workspace",
     "accuracy",

@@ -102,6 +102,19 @@ class TorchModel:
         """Draw the same numbers as `Model.init`, as tensors."""
         return {name: self._tensor(array) for name, array in self.model.init(rng, dtype).items()}
 
+    def as_tensor(self, array):
+        """Return an array as a tensor on the device."""
+        return self._tensor(array)
+
+    def forward(self, params, x, state=None, lengths=None):
+        """Return the outputs (T, B, C) and the final state, without a graph; see `Model.forward`."""
+        params, x = {name: self._tensor(param) for name, param in params.items()}, self._tensor(x)
+        lengths = torch.full((x.shape[1],), len(x)) if lengths is None else self._tensor(lengths)
+        with torch.no_grad():
+            h, final, _ = self._unroll(params, x, self._initial(x, state), None, lengths)
+            outputs = F.linear(h, params["weight_out"], params["bias_out"])
+        return outputs, as_state([self._shaped(list(arrays)) for arrays in zip(*final, strict=True)])
+
     def loss_and_grads(self, params, batch, state=None, truncate=None, work=None, lengths=None):
         """Return `Out` with tensors; see `Model.loss_and_grads`. `work` is accepted and not used."""
         self._check(params, batch, state, truncate, lengths)
@@ -167,7 +180,8 @@ class TorchModel:
             inside = (t < lengths)[:, None]
             new = self.step(cell, params, x[t], state)
             for array, record in zip(new, visited, strict=True):
-                array.retain_grad()
+                if array.requires_grad:  # not within `forward`
+                    array.retain_grad()
                 record[t] = array
             h[t] = torch.where(inside, new[0], 0)
             state = tuple(torch.where(inside, array, old) for array, old in zip(new, state, strict=True))

@@ -1,128 +1,197 @@
 """One training loop for both engines. Divergence is data: it is recorded, never raised and never a NaN that wins."""
 
-import math
 import sys
-from dataclasses import dataclass, field
+from dataclasses import fields, is_dataclass, replace
 
 import numpy as np
+from tqdm import tqdm
 
-from rnnlab.bptt import Workspace
-from rnnlab.checks import positive_integer
-from rnnlab.clipping import global_norm
+from rnnlab.checks import float_type, positive_integer
+from rnnlab.histories import Validation
+from rnnlab.loops import Checkpoint, Loop, in_words
+from rnnlab.schedules import ReduceOnPlateau
+from rnnlab.streams import Streams
 
 BAR_DELAY = 2  # seconds: a bar for a short run would only flicker
 
 
-@dataclass
-class History:
-    """Hold what happened in a training run.
-
-    Attributes:
-        loss: (updates,), loss of each update's batch before the update.
-        grad_norm: (updates,), global norm BEFORE clipping.
-        clipped: (updates,), True where the clip changed the gradient.
-        diverged_at: index of the update whose loss or gradient norm was not finite, or None. It is the last entry.
-        params: the last parameters whose loss was finite.
-        interrupted: True if Ctrl-C ended the run; everything up to there is kept.
-    """
-
-    loss: np.ndarray
-    grad_norm: np.ndarray
-    clipped: np.ndarray
-    diverged_at: int | None
-    params: dict = field(repr=False)
-    interrupted: bool = False
-
-    def final_loss(self, last=50):
-        """Return the mean loss of the last updates; infinity if the run diverged."""
-        return math.inf if self.diverged_at is not None else float(self.loss[-last:].mean())
-
-    def summary(self):
-        """Return the run as one row of a table: final loss, diverged_at, updates, share of clipped updates."""
-        return {
-            "loss": self.final_loss(),
-            "diverged_at": self.diverged_at,
-            "updates": len(self.loss),
-            "clipped": float(self.clipped.mean()) if len(self.clipped) else 0.0,
-        }
-
-
 def train(
     model, task, optimizer, clip=None, updates=500, seed=0, batch_size=32, params=None, truncate=None,
-    dtype=np.float64, progress=True,
+    dtype=np.float64, progress=True, *, schedule=None, validation=None, regularizer=None, callbacks=(),
+    checkpoint=None, checkpoint_every=100,
 ):  # fmt: skip
     """Train a model on fresh batches of a task.
 
+    Each update: draw a batch, run forward and back, regularize, clip, scale the learning rate, move; then, if it is
+    time, look at the validation data, call the callbacks, write the checkpoint.
+
+    With a NumPy model many runs can be trained at once, as a stack that costs less than a loop at small batches: where
+    seed, or a setting of optimizer or clip, such as lr or max_norm, is an array (R,), each run gets its own, and does
+    what it would do alone.
+
     Args:
         model: a `Model` or a `TorchModel`.
-        task: has `sample(rng, batch_size, dtype)`.
+        task: has `sample(rng, batch_size, dtype)` and draws from `rng` alone.
         optimizer: has `init(params)` and `update(params, grads, state)`, such as `SGD(lr=0.1)`.
-        clip: `ClipNorm`, `ClipValue` or None; it acts between the backward pass and the update.
+        clip: such as `ClipNorm(1.0)`, or None; it acts between the backward pass and the update.
         updates: number of updates, at least 1.
-        seed: seeds the starting parameters and, apart from them, the batches.
+        seed: seeds the starting parameters, the batches and the validation data, each apart from the others.
         batch_size: B.
         params: starting parameters; drawn by `model.init` if None. They are not changed.
         truncate: see `backprop`.
         dtype: numpy.float64 or numpy.float32.
         progress: show a progress bar on the terminal if the run takes longer than two seconds.
+        schedule: factor on the learning rate: a function of the update, counted from 0, such as `CosineDecay(500)`, or
+            `ReduceOnPlateau`, which needs a validation.
+        validation: a `Validation`, or None.
+        regularizer: a function (params, out) that returns gradients to add, a dict by name; `out` is what
+            `loss_and_grads` returned.
+        callbacks: functions that are called with a `Moment` after each update. One that returns True ends the run.
+        checkpoint: a file, by custom named .npz, written every `checkpoint_every` updates and at the end, Ctrl-C and
+            errors included. If it is there already, the run goes on from it, bit for bit as if it had not been
+            interrupted; with more `updates` than before it goes further.
+        checkpoint_every: updates between two checkpoints, at least 1.
 
     Returns:
-        History. A run that diverges ends early with `diverged_at` set; it raises nothing.
+        History; a list of them, one for each run, where there are runs. A run that diverges ends early with
+        `diverged_at` set; it raises nothing.
+
+    Raises:
+        TypeError, ValueError: a setting does not fit, or the checkpoint is damaged or of another run. Nothing has been
+            trained then.
 
     >>> import rnnlab as rl
     >>> model = rl.Model(rl.RNNCell(2, 8), output_size=1, loss=rl.squared_error)
     >>> history = rl.train(model, rl.Adding(length=5), rl.SGD(lr=0.1), updates=20)
     >>> len(history.loss), history.diverged_at
     (20, None)
+    >>> [run.diverged_at for run in rl.train(model, rl.Adding(5), rl.SGD(lr=np.array([0.1, 1e200])), updates=20)]
+    [None, 1]
     """
     positive_integer(updates, "updates")
-    # Two streams, so that a model of another size still sees the same batches.
-    init_rng, batch_rng = (np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(2))
-    params = model.init(init_rng, dtype) if params is None else params
-    state, work, rows = optimizer.init(params), Workspace(), []
-    diverged_at, interrupted, last_finite = None, False, params
+    positive_integer(batch_size, "batch_size")
+    positive_integer(checkpoint_every, "checkpoint_every")
+    _check(model, task, optimizer, clip, schedule, validation, regularizer, callbacks)
+    streams = Streams(seed, task, batch_size, float_type(dtype))
+    runs = _runs(model, optimizer, clip, schedule, seed, params)
+    optimizer, clip = _stacked(optimizer, runs), _stacked(clip, runs)
+    params = _starting_params(model, streams, params, runs)
+    loop = Loop(model, streams, optimizer, clip, schedule, validation, regularizer, tuple(callbacks), truncate, runs)
+    now, file = loop.start(params), None
+    if checkpoint is not None:
+        about = {"model": repr({name: tuple(param.shape) for name, param in params.items()})}
+        parts = {"optimizer": optimizer, "clip": clip, "schedule": schedule, "seed": seed}
+        parts |= {"batch_size": batch_size, "truncate": truncate, "dtype": np.dtype(dtype).name}
+        file = Checkpoint(checkpoint, loop, about | {name: in_words(part) for name, part in parts.items()})
+        now = file.load() or now
+    return _carry_on(loop, now, updates, progress, file, checkpoint_every)
+
+
+def _carry_on(loop, now, updates, progress, file, checkpoint_every):
+    """Run the updates that are left; whatever ends them, keep what was done."""
+    interrupted = False
     try:
-        with np.errstate(over="ignore", invalid="ignore"):
-            for update in _bar(updates, progress):
-                batch = task.sample(batch_rng, batch_size, dtype)
-                out = model.loss_and_grads(params, batch, truncate=truncate, work=work)
-                grads, norm = clip(out.grads) if clip else (out.grads, global_norm(out.grads))
-                rows.append((out.loss, norm, any(_differ(grads[name], out.grads[name]) for name in grads)))
-                if not (math.isfinite(out.loss) and math.isfinite(norm)):
-                    diverged_at, params = update, last_finite
-                    break
-                last_finite = params
-                params, state = optimizer.update(params, grads, state)
+        with _bar(now.update, updates, progress) as bar:
+            while now.update < updates and (now.ended < 0).any():
+                now = loop.step(now)
+                bar.update()
+                if file and now.update % checkpoint_every == 0:
+                    file.save(now)
     except KeyboardInterrupt:
         interrupted = True
-    loss, grad_norm, clipped = np.array(rows, dtype=float).reshape(-1, 3).T
-    return History(loss, grad_norm, clipped.astype(bool), diverged_at, params, interrupted)
+    finally:
+        if file:
+            file.save(now)
+    return loop.histories(now, interrupted)
 
 
 def evaluate(model, params, task, metric, samples=1000, seed=0, dtype=np.float64):
     """Return a metric on fresh sequences, such as `evaluate(model, params, task, rl.accuracy)`.
 
     Args:
-        model: a `Model`.
+        model: a `Model` or a `TorchModel`.
         params: its parameters.
         task: has `sample(rng, batch_size, dtype)`.
-        metric: a function of (outputs, y, mask); of a pair, as the losses return, the first is taken.
+        metric: a function of the NumPy arrays (outputs, y, mask); of a pair, as the losses return, the first is taken.
         samples: number of sequences.
         seed: seeds the sequences; use another than for training.
     """
     batch = task.sample(np.random.default_rng([seed, 0xE7A1]), samples, dtype)
     outputs, _ = model.forward(params, batch.x)
-    value = metric(outputs, batch.y, batch.mask)
+    value = metric(np.asarray(outputs), batch.y, batch.mask)
     return float(value[0] if isinstance(value, tuple) else value)
 
 
-def _differ(a, b):
-    return a is not b and bool((a != b).any())
-
-
-def _bar(updates, progress):
-    from tqdm import tqdm  # here, because it takes as long to load as all of rnnlab
-
-    return tqdm(
-        range(updates), desc="train", unit="update", delay=BAR_DELAY, leave=False, disable=not progress, file=sys.stderr
+def _check(model, task, optimizer, clip, schedule, validation, regularizer, callbacks):
+    """Raise unless each part can do what the loop asks of it."""
+    plateau = isinstance(schedule, ReduceOnPlateau)
+    wanted = (
+        (hasattr(model, "loss_and_grads"), "a rnnlab.Model or a TorchModel", model),
+        (hasattr(task, "sample"), "a task with sample(rng, batch_size, dtype), such as rnnlab.Adding(50)", task),
+        (
+            hasattr(optimizer, "init") and hasattr(optimizer, "update"),
+            "an optimizer such as rnnlab.SGD(0.1)",
+            optimizer,
+        ),
+        (clip is None or callable(clip), "a clip such as rnnlab.ClipNorm(1.0), or None", clip),
+        (schedule is None or callable(schedule), "a schedule such as rnnlab.CosineDecay(500), or None", schedule),
+        (
+            schedule is None or hasattr(optimizer, "scaled"),
+            "an optimizer with scaled for a schedule",
+            optimizer,
+        ),
+        (validation is None or isinstance(validation, Validation), "a rnnlab.Validation, or None", validation),
+        (not plateau or validation is not None, "a validation, which ReduceOnPlateau follows", validation),
+        (regularizer is None or callable(regularizer), "a function (params, out) as regularizer, or None", regularizer),
+        (isinstance(callbacks, list | tuple) and all(map(callable, callbacks)), "a list of callbacks", callbacks),
     )
+    for fits, what, got in wanted:
+        if not fits:
+            raise TypeError(f"expected {what}, got {got!r:.200}")
+
+
+def _runs(model, optimizer, clip, schedule, seed, params):
+    """Return the number of runs that arrays among the settings ask for, or None."""
+    found = {"seed": np.shape(seed)}
+    for part in (optimizer, clip):
+        for setting in fields(part) if is_dataclass(part) else ():
+            found[f"{type(part).__name__}'s {setting.name}"] = np.shape(getattr(part, setting.name))
+    if params is not None and hasattr(model, "shapes"):
+        name, shape = next(iter(model.shapes.items()))
+        own = np.shape(params.get(name, ()))
+        found[f"params[{name!r}]"] = own[: len(own) - len(shape)]
+    found = {name: shape for name, shape in found.items() if shape}
+    if not found:
+        return None
+    if len(set(found.values())) > 1 or len(next(iter(found.values()))) > 1:
+        raise ValueError(f"expected one axis of runs, (R,), in all settings that are arrays, got {found}")
+    if hasattr(model, "as_tensor"):
+        raise ValueError(f"expected settings of one run for a TorchModel, got {found}; only rnnlab.Model takes runs")
+    if isinstance(schedule, ReduceOnPlateau):
+        raise ValueError(f"expected a schedule that suits all runs, got {schedule!r}; train the runs one by one")
+    return next(iter(found.values()))[0]
+
+
+def _stacked(part, runs):
+    """Return an optimizer or a clip that knows of the axis of runs."""
+    if runs is None or part is None:
+        return part
+    if not hasattr(part, "runs"):
+        raise TypeError(f"expected an optimizer and a clip with a setting `runs` where there are runs, got {part!r}")
+    return replace(part, runs=1)
+
+
+def _starting_params(model, streams, params, runs):
+    drawn = streams.params(model, runs)
+    if params is None:
+        return drawn
+    if runs is None:
+        return dict(params)
+    return {name: np.broadcast_to(param, np.shape(drawn[name])) for name, param in params.items()}
+
+
+def _bar(done, updates, progress):
+    return tqdm(
+        total=updates, initial=done, desc="train", unit="update", delay=BAR_DELAY, leave=False, disable=not progress,
+        file=sys.stderr,
+    )  # fmt: skip
