@@ -2,17 +2,22 @@
 
 import sys
 from dataclasses import fields, is_dataclass, replace
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
 from rnnlab.checks import float_type, positive_integer
-from rnnlab.histories import Validation
+from rnnlab.histories import History, Validation
 from rnnlab.loops import Checkpoint, Loop, in_words
 from rnnlab.schedules import ReduceOnPlateau
 from rnnlab.streams import Streams
 
 BAR_DELAY = 2  # seconds: a bar for a short run would only flicker
+# Units times sequences up to which a stack of runs is faster than one run after the other, as benchmarks/bench_runs.py
+# measures it: NumPy's calls count there, and beyond it the arithmetic.
+STACKED = 256
 
 
 def train(
@@ -25,9 +30,10 @@ def train(
     Each update: draw a batch, run forward and back, regularize, clip, scale the learning rate, move; then, if it is
     time, look at the validation data, call the callbacks, write the checkpoint.
 
-    With a NumPy model many runs can be trained at once, as a stack that costs less than a loop at small batches: where
-    seed, or a setting of optimizer or clip, such as lr or max_norm, is an array (R,), each run gets its own, and does
-    what it would do alone.
+    With a NumPy model many runs can be trained in one call: where seed, or a setting of optimizer or clip, such as lr
+    or max_norm, is an array (R,), each run gets its own, and does what it would do alone. They are stacked while
+    H * batch_size is at most 256, where that is several times faster, else trained one after the other; with callbacks,
+    a regularizer or a checkpoint they are always stacked.
 
     Args:
         model: a `Model` or a `TorchModel`.
@@ -76,15 +82,47 @@ def train(
     runs = _runs(model, optimizer, clip, schedule, seed, params)
     optimizer, clip = _stacked(optimizer, runs), _stacked(clip, runs)
     params = _starting_params(model, streams, params, runs)
+    if runs and not (callbacks or regularizer or checkpoint) and model.stack.width * batch_size > STACKED:
+        alone = partial(
+            train, model, task, updates=updates, batch_size=batch_size, truncate=truncate, dtype=dtype,
+            progress=progress, schedule=schedule, validation=validation,
+        )  # fmt: skip
+        return _one_by_one(alone, runs, optimizer, clip, seed, params)
     loop = Loop(model, streams, optimizer, clip, schedule, validation, regularizer, tuple(callbacks), truncate, runs)
     now, file = loop.start(params), None
     if checkpoint is not None:
+        if not Path(checkpoint).resolve().parent.is_dir():
+            raise FileNotFoundError(
+                f"expected the folder of checkpoint to be there, got {str(checkpoint)!r}; make it first"
+            )
         about = {"model": repr({name: tuple(param.shape) for name, param in params.items()})}
         parts = {"optimizer": optimizer, "clip": clip, "schedule": schedule, "seed": seed}
         parts |= {"batch_size": batch_size, "truncate": truncate, "dtype": np.dtype(dtype).name}
         file = Checkpoint(checkpoint, loop, about | {name: in_words(part) for name, part in parts.items()})
         now = file.load() or now
     return _carry_on(loop, now, updates, progress, file, checkpoint_every)
+
+
+def _one_by_one(alone, runs, optimizer, clip, seed, params):
+    """Train each run alone; after Ctrl-C those that have not begun are where they started."""
+    histories = []
+    for r, own_seed in enumerate(np.broadcast_to(seed, runs).tolist()):
+        start = {name: param[r] for name, param in params.items()}
+        if histories and histories[-1].interrupted:
+            histories.append(History(*np.empty((2, 0)), np.empty(0, bool), None, start, interrupted=True))
+        else:
+            own = {"optimizer": _of_run(optimizer, r), "clip": _of_run(clip, r)}
+            histories.append(alone(**own, seed=own_seed, params=start))
+    return histories
+
+
+def _of_run(part, r):
+    """Return the optimizer or the clip of one run."""
+    if part is None:
+        return None
+    settings = {field.name: getattr(part, field.name) for field in fields(part)}
+    own = {name: value[r].item() for name, value in settings.items() if isinstance(value, np.ndarray)}
+    return replace(part, **own, runs=0)
 
 
 def _carry_on(loop, now, updates, progress, file, checkpoint_every):

@@ -73,6 +73,34 @@ def test_one_run_of_a_stack_ends_and_the_others_go_on():
     assert all(np.isfinite(param).all() for run in runs for param in run.params.values())
 
 
+@pytest.mark.parametrize("hidden, batch_size", [(4, 8), (70, 8)])
+def test_small_runs_are_stacked_and_large_ones_trained_one_by_one(hidden, batch_size, monkeypatch):
+    """Which of the two is seen by the shape of the outputs; the results are the same."""
+    model, sizes = rl.Model(rl.RNNCell(2, hidden), output_size=1, loss=rl.squared_error), []
+    squared_error = model.loss
+
+    def loss(outputs, y, mask):
+        sizes.append(outputs.shape[:-3])
+        return squared_error(outputs, y, mask)
+
+    monkeypatch.setattr(model, "loss", loss)
+    clip, seeds = rl.ClipNorm(np.array([0.1, 1.0, 2.0])), np.array([0, 1, 1])
+    settings = {"model": model, "batch_size": batch_size, "updates": 4, "validation": rl.Validation(TASK, every=2)}
+    runs = train(rl.AdamW(np.array([0.1, 0.01, 0.02])), clip=clip, seed=seeds, **settings)
+    assert set(sizes) == {(3,) if hidden * batch_size <= 256 else ()}
+    for run, lr, limit, seed in zip(runs, [0.1, 0.01, 0.02], clip.max_norm, [0, 1, 1], strict=True):
+        alone = train(rl.AdamW(lr), clip=rl.ClipNorm(limit), seed=seed, **settings)
+        assert_same(run, alone, exact=hidden == 70)
+
+
+def test_ctrl_c_ends_runs_that_are_trained_one_by_one():
+    model = rl.Model(rl.RNNCell(2, 70), output_size=1, loss=rl.squared_error)
+    runs = train(model=model, task=Stopping(6), seed=np.array([0, 1, 2]), updates=4)
+    assert [len(run.loss) for run in runs] == [4, 1, 0] and [run.interrupted for run in runs] == [False, True, True]
+    start = train(model=model, seed=2, updates=1, optimizer=rl.SGD(0.0)).params
+    assert all((runs[2].params[name] == param).all() for name, param in start.items())
+
+
 class OddMask(rl.Adding):
     def sample(self, rng, batch_size, dtype=np.float64):
         batch = super().sample(rng, batch_size, dtype)
@@ -104,6 +132,7 @@ class OddMask(rl.Adding):
         (TypeError, "regularizer", {"regularizer": 2.0}),
         (TypeError, "list of callbacks", {"callbacks": print}),
         (TypeError, "dtype", {"dtype": np.float16}),
+        (FileNotFoundError, "folder of checkpoint", {"checkpoint": "nowhere/run.npz"}),
         (ValueError, "batch_size", {"batch_size": 0}),
         (ValueError, "checkpoint_every", {"checkpoint_every": 0}),
     ],
