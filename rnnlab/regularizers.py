@@ -49,6 +49,13 @@ def omega(cell, params, h, d_h, squared=True):
     >>> out.grads["weight_hh"] += alpha * d_omega["weight_hh"]  # then clip and update, as ever
     >>> round(value, 2)
     0.61
+
+    In `train`:
+
+    >>> def regularizer(params, out):
+    ...     _, d_omega = omega(model.cell, params, out.h, out.d_h)
+    ...     return {"weight_hh": alpha * d_omega["weight_hh"]}
+    >>> history = rl.train(model, rl.Adding(20), rl.SGD(lr=0.01), updates=5, regularizer=regularizer)
     """
     _check(cell, params, h, d_h, squared)
     W_hh = params["weight_hh"]

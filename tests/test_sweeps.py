@@ -372,6 +372,19 @@ def test_settings_that_go_together_are_rows_as_any_other(monkeypatch, tmp_path):
     assert column(results, "value") == column(alone, "value") and len(results) == 12
 
 
+def test_runs_of_train_go_together():
+    """The function is the same as for one setting at a time: `train` takes arrays."""
+
+    def run(lr, max_norm, seed):
+        clip = rl.ClipNorm(max_norm)
+        return rl.train(MODEL, rl.Adding(5), rl.SGD(lr), clip, 5, seed, batch_size=4, progress=False)
+
+    grid = {"lr": [0.1, 1e200], "max_norm": [0.1, 1.0, np.inf], "seed": range(3)}
+    results, alone = sweep(run, together=("lr", "max_norm", "seed"), **grid), sweep(run, **grid)
+    pd.testing.assert_frame_equal(results.drop(columns="seconds"), alone.drop(columns="seconds"), rtol=1e-10)
+    assert results.diverged_at.notna().any() and results.diverged_at.isna().any()
+
+
 def test_one_that_fails_together_is_found_alone():
     with pytest.warns(UserWarning, match="1 of 5 settings failed: b=1, c='x', a=7: ArithmeticError: seven"):
         results = sweep(together, together=["a", "c"], b=[1], c=["x"], a=[5, 6, 7, 8, 9])
