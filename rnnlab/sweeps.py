@@ -9,6 +9,7 @@ import itertools
 import numbers
 import os
 import platform
+import tokenize
 import warnings
 from pathlib import Path
 
@@ -136,7 +137,7 @@ def _provenance(run):
     try:
         # A lambda's source is its whole line, often with the grid in it, which may change.
         source = "lambda" if getattr(run, "__name__", "") == "<lambda>" else inspect.getsource(run)
-    except (OSError, TypeError):
+    except (OSError, TypeError, SyntaxError, tokenize.TokenError):  # no source, or a file that is none
         source = repr(type(run))
     return {"run": source, "python": platform.python_version(), "numpy": np.__version__}
 

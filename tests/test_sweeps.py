@@ -276,6 +276,14 @@ def test_a_broken_pool_that_is_not_ours_names_what_it_lost():
             assert sweep(run, executor, a=[1]).error.notna().all()
 
 
+def test_a_function_whose_source_cannot_be_read(tmp_path):
+    text = tmp_path / "page.md"
+    text.write_text("It's a page (")
+    names = {}
+    exec(compile("def run(a): return a", text, "exec"), names)
+    assert column(sweep(names["run"], store=tmp_path / "r.parquet", a=[1, 2]), "value") == [1, 2]
+
+
 def test_functions_of_a_notebook_reach_the_workers():
     """A notebook's functions stand in __main__ without a file, as those of `python -c` do."""
     code = (
