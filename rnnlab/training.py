@@ -193,7 +193,9 @@ def _runs(model, optimizer, clip, schedule, seed, params):
     found = {"seed": np.shape(seed)}
     for part in (optimizer, clip):
         for setting in fields(part) if is_dataclass(part) else ():
-            found[f"{type(part).__name__}'s {setting.name}"] = np.shape(getattr(part, setting.name))
+            value = getattr(part, setting.name)
+            if isinstance(value, np.ndarray):  # a tuple, such as Muon's names, is no axis of runs
+                found[f"{type(part).__name__}'s {setting.name}"] = value.shape
     if params is not None and hasattr(model, "shapes"):
         name, shape = next(iter(model.shapes.items()))
         own = np.shape(params.get(name, ()))

@@ -67,6 +67,12 @@ def test_any_array_among_the_settings_makes_runs():
         assert_same(run, train(params=start), exact=False)
 
 
+def test_a_tuple_among_the_settings_is_no_axis_of_runs():
+    assert isinstance(train(rl.Muon(0.02, hidden=("weight_hh",))), rl.History)
+    for run, lr in zip(train(rl.Muon(np.array([0.01, 0.1]), hidden=("weight_hh",))), (0.01, 0.1), strict=True):
+        assert_same(run, train(rl.Muon(lr, hidden=("weight_hh",))), exact=False)
+
+
 def test_one_run_of_a_stack_ends_and_the_others_go_on():
     runs = train(rl.SGD(np.array([0.1, 1e200])), updates=9)
     assert [len(run.loss) for run in runs] == [9, runs[1].diverged_at + 1] and runs[1].diverged_at < 8
