@@ -4,8 +4,11 @@
 name, so that torch, Matplotlib and ipywidgets are loaded only where they are used.
 """
 
+from rnnlab.adagrads import Adadelta, AdaGrad, RMSProp
+from rnnlab.adams import Adam, AdamW, AMSGrad, NAdam, RAdam
 from rnnlab.bptt import Workspace, backprop, unroll
 from rnnlab.cells import RNNCell
+from rnnlab.checkpoints import load_state, save_state
 from rnnlab.clipping import ClipNorm, ClipValue, global_norm
 from rnnlab.diagnostics import (
     gate_saturation,
@@ -31,6 +34,7 @@ from rnnlab.initializers import (
 from rnnlab.losses import accuracy, cross_entropy, squared_error
 from rnnlab.lstm import LSTMCell
 from rnnlab.models import Model
+from rnnlab.newer_optimizers import Lion, Muon, ScheduleFree
 from rnnlab.optimizers import SGD
 from rnnlab.peepholes import PeepholeLSTMCell
 from rnnlab.stacks import Stack
@@ -41,6 +45,11 @@ __version__ = "0.1.0"
 
 __all__ = [
     "SGD",
+    "AMSGrad",
+    "AdaGrad",
+    "Adadelta",
+    "Adam",
+    "AdamW",
     "Adding",
     "Batch",
     "ChoGRUCell",
@@ -50,9 +59,15 @@ __all__ = [
     "GRUCell",
     "History",
     "LSTMCell",
+    "Lion",
     "Model",
+    "Muon",
+    "NAdam",
     "PeepholeLSTMCell",
+    "RAdam",
+    "RMSProp",
     "RNNCell",
+    "ScheduleFree",
     "Stack",
     "TemporalOrder",
     "Workspace",
@@ -69,9 +84,11 @@ __all__ = [
     "identity",
     "jacobian_products",
     "jacobian_singular_values",
+    "load_state",
     "lyapunov_exponents",
     "memory_norm",
     "orthogonal",
+    "save_state",
     "scale_to_spectral_radius",
     "sparse",
     "spectral_norm",

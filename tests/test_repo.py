@@ -21,10 +21,10 @@ ROOT = Path(__file__).resolve().parents[1]
 MODULES = {path.stem: path for path in (ROOT / "rnnlab").glob("*.py") if path.stem != "__init__"}
 
 FLOORS = (
-    {"checks", "runs", "tapes"},
+    {"checks", "runs", "tapes", "checkpoints"},
     {"cells", "losses", "initializers", "optimizers", "clipping", "schedules", "tasks"},
-    {"lstm", "gru", "bptt", "recurrences", "datasets"},
-    {"peepholes", "stacks"},
+    {"lstm", "gru", "bptt", "recurrences", "datasets", "adagrads", "adams"},
+    {"peepholes", "stacks", "newer_optimizers"},
     {"models"},
     {"torch_twin", "training", "diagnostics"},
     {"doctor", "sweeps", "plots"},
