@@ -11,7 +11,7 @@ The factor ten of the two rates was chosen once, at 20 steps, on two of the pilo
 The loss of a run is the mean over its last 100 updates, and never counts as more than that of always answering 1: a run
 that has diverged and one that learned nothing are equally useless.
 
-    python notebooks/evidence/adaptive_reach.py              # about 17 minutes on one core
+    python notebooks/evidence/adaptive_reach.py              # about 20 minutes on one core
 """
 
 import argparse
