@@ -5,7 +5,8 @@
 Rivals: torch.nn's RNN, GRU and LSTM; the same compiled; the loop of a textbook; JAX's scan, where JAX is installed; and
 the matrix products alone, which nothing can avoid. The figure to read is a ratio: a rival's time over ours, medians
 over rounds in which all take turns. Also: growth with the steps, 64 stacked runs beside as many in a loop, two BLAS
-threads beside one, and the peak of memory. Stores benchmarks/results/bench_cells.json.
+threads beside one, and the peak of memory. Stores benchmarks/results/bench_cells.json; with the name of a part, such as
+`threads`, only that part of it is measured again.
 """
 
 import os
@@ -16,10 +17,12 @@ os.environ.update(
      "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false"} | dict(os.environ)
 )  # fmt: skip
 
+import argparse
 import ctypes
 import json
 import multiprocessing
 import platform
+import subprocess
 import sys
 import time
 from importlib.metadata import PackageNotFoundError, version
@@ -54,6 +57,7 @@ def goal(kind, dtype, H, B):
 
 
 def seconds(run):
+    run()  # untimed: training repeats one call, and a rival in between has left nothing of ours in the caches
     start = time.perf_counter()
     run()
     return time.perf_counter() - start
@@ -162,31 +166,69 @@ def versions():
 
 
 def cpu():
-    names = [
-        line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line
-    ]
-    return {"machine": platform.machine(), "system": platform.system(), "cpu": names[0], "cores": os.cpu_count()}
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    name = next((line.split(":")[1].strip() for line in lines if "model name" in line), None)
+    return {"machine": platform.machine(), "system": platform.system(), "cpu": name, "cores": os.cpu_count()}
 
 
-def main():
-    torch.set_num_threads(1)
-    record = {"command": "python benchmarks/bench_cells.py", "versions": versions(), "machine": cpu(),
-              "rounds": ROUNDS, "seconds": SECONDS, "rows": list(table())}  # fmt: skip
-    record["stacked"] = [compare_stacked(kind, H, B) for kind in ("RNN", "GRU", "LSTM") for H, B in
-                         ((32, 1), (32, 16), (64, 16), (128, 16))]  # fmt: skip
-    record["compiled"] = [compare_compiled(kind) for kind in ("RNN", "GRU", "LSTM")]
-    record["threads"] = [
-        {"kind": kind, "H": H, "B": B, "ms": {str(n): in_a_child(with_threads, kind, H, B, threads=n) for n in (1, 2)}}
-        for kind in ("RNN", "LSTM") for H, B in ((16, 1), (64, 16), (256, 64))
-    ]  # fmt: skip
+def stacked():
+    sizes = ((32, 1), (32, 16), (64, 16), (128, 16))
+    return [compare_stacked(kind, H, B) for kind in ("RNN", "GRU", "LSTM") for H, B in sizes]
+
+
+def compiled():
+    return [compare_compiled(kind) for kind in ("RNN", "GRU", "LSTM")]
+
+
+def thread_counts():
+    """Time one and two threads, alone and beside other processes that keep every core busy."""
+    found = []
+    for kind, H, B in [(kind, H, B) for kind in ("RNN", "LSTM") for H, B in ((16, 1), (64, 16), (256, 64))]:
+        row = {"kind": kind, "H": H, "B": B, "ms": {}}
+        for neighbours in (0, os.cpu_count()):
+            busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(neighbours)]
+            try:
+                for threads in (1, 2):
+                    time_ms = in_a_child(with_threads, kind, H, B, threads=threads)
+                    row["ms"][f"{threads} {'busy' if busy else 'alone'}"] = time_ms
+            finally:
+                for process in busy:
+                    process.kill()
+        found.append(row)
+    return found
+
+
+def memory():
     engines = ["ours", "torch_eager", "textbook"] + ["jax_scan"] * contenders.has_jax()
-    record["memory"] = [
+    return [
         {"kind": kind, "H": 64, "B": 16, "T": T,
          "MB": {name: in_a_child(peak, name, kind, 64, 16, T) for name in engines}}
         for kind in ("RNN", "GRU", "LSTM") for T in (100, 400)
     ]  # fmt: skip
-    for part in ("stacked", "compiled", "threads", "memory"):
-        print(f"\n{part}", *record[part], sep="\n")
+
+
+PARTS = {
+    "rows": lambda: list(table()), "stacked": stacked, "compiled": compiled, "threads": thread_counts, "memory": memory,
+}  # fmt: skip
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("parts", nargs="*", help=f"measure only these again: {', '.join(PARTS)}")
+    parts = parser.parse_args().parts
+    if unknown := set(parts) - set(PARTS):
+        parser.error(f"expected parts out of {', '.join(PARTS)}, got {', '.join(sorted(unknown))}")
+    torch.set_num_threads(1)
+    made = {"versions": versions(), "machine": cpu(), "rounds": ROUNDS, "seconds": SECONDS}
+    record = {"command": "python benchmarks/bench_cells.py"} | made
+    if parts:
+        record = json.loads(RESULTS.read_text())
+        if any(record[key] != value for key, value in made.items()):
+            parser.error("the record is from another machine or other versions: measure all parts")
+    for part in parts or PARTS:
+        record[part] = PARTS[part]()
+        if part != "rows":  # those are printed one by one as they come
+            print(f"\n{part}", *record[part], sep="\n")
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(record, indent=1) + "\n")
 

@@ -2,14 +2,22 @@
 
 `import rnnlab as rl` gives the NumPy half. `rnnlab.torch_twin`, `rnnlab.plots` and `rnnlab.widgets` are imported by
 name, so that torch, Matplotlib and ipywidgets are loaded only where they are used.
+
+If this import is the first to load NumPy, and no variable such as OMP_NUM_THREADS is set, NumPy runs its matrix
+products on one thread, which is the fastest at the sizes of the course. `rl.one_thread()` sets that at any time.
 """
+
+from rnnlab.threads import one_thread  # first: it decides with how many threads NumPy is loaded
+
+# isort: split
 
 from rnnlab.adagrads import Adadelta, AdaGrad, RMSProp
 from rnnlab.adams import Adam, AdamW, AMSGrad, NAdam, RAdam
+from rnnlab.adaptive_clipping import AGC, AutoClip
 from rnnlab.bptt import Workspace, backprop, unroll
 from rnnlab.cells import RNNCell
 from rnnlab.checkpoints import load_state, save_state
-from rnnlab.clipping import ClipNorm, ClipValue, global_norm
+from rnnlab.clipping import ClipEachNorm, ClipNorm, ClipValue, global_norm
 from rnnlab.diagnostics import (
     gate_saturation,
     gradient_flow,
@@ -19,6 +27,7 @@ from rnnlab.diagnostics import (
     memory_norm,
     step_jacobians,
 )
+from rnnlab.frameworks import as_in
 from rnnlab.gru import ChoGRUCell, GRUCell
 from rnnlab.initializers import (
     chrono,
@@ -37,6 +46,8 @@ from rnnlab.models import Model
 from rnnlab.newer_optimizers import Lion, Muon, ScheduleFree
 from rnnlab.optimizers import SGD
 from rnnlab.peepholes import PeepholeLSTMCell
+from rnnlab.regularizers import omega
+from rnnlab.schedules import Constant, CosineDecay, ExponentialDecay, OneCycle, ReduceOnPlateau, StepDecay, WarmUp
 from rnnlab.stacks import Stack
 from rnnlab.tasks import Adding, Batch, Copy, TemporalOrder
 from rnnlab.training import History, evaluate, train
@@ -44,6 +55,7 @@ from rnnlab.training import History, evaluate, train
 __version__ = "0.1.0"
 
 __all__ = [
+    "AGC",
     "SGD",
     "AMSGrad",
     "AdaGrad",
@@ -51,11 +63,16 @@ __all__ = [
     "Adam",
     "AdamW",
     "Adding",
+    "AutoClip",
     "Batch",
     "ChoGRUCell",
+    "ClipEachNorm",
     "ClipNorm",
     "ClipValue",
+    "Constant",
     "Copy",
+    "CosineDecay",
+    "ExponentialDecay",
     "GRUCell",
     "History",
     "LSTMCell",
@@ -63,15 +80,20 @@ __all__ = [
     "Model",
     "Muon",
     "NAdam",
+    "OneCycle",
     "PeepholeLSTMCell",
     "RAdam",
     "RMSProp",
     "RNNCell",
+    "ReduceOnPlateau",
     "ScheduleFree",
     "Stack",
+    "StepDecay",
     "TemporalOrder",
+    "WarmUp",
     "Workspace",
     "accuracy",
+    "as_in",
     "backprop",
     "chrono",
     "cross_entropy",
@@ -87,6 +109,8 @@ __all__ = [
     "load_state",
     "lyapunov_exponents",
     "memory_norm",
+    "omega",
+    "one_thread",
     "orthogonal",
     "save_state",
     "scale_to_spectral_radius",

@@ -9,8 +9,8 @@ Two derivatives of the loss L with respect to a state h_t must be kept apart:
 
 import numpy as np
 
-from rnnlab.checks import has_names, positive_integer, shaped, whole_numbers
-from rnnlab.tapes import as_tuple
+from rnnlab.checks import has_names, is_cell, positive_integer, shaped, whole_numbers
+from rnnlab.tapes import Tape, as_tuple
 
 TIME_MAJOR = "rnnlab is time-major (T, B, D), see the notation page"
 
@@ -60,6 +60,8 @@ def unroll(cell, params, x, state=None, work=None, lengths=None):
     >>> h.ravel()
     array([1.  , 0.5 , 0.25])
     """
+    if work is not None and not isinstance(work, Workspace):
+        raise TypeError(f"expected work to be a rnnlab.Workspace, got {work!r}")
     runs = check_params(cell, params)
     lengths = check_inputs(cell, params, x, state, runs, lengths)
     T, B, _ = x.shape[-3:]
@@ -88,23 +90,28 @@ def backprop(cell, params, tape, d_h, d_state=None, truncate=None):
         Back: `.params`, `.d_h` (TOTAL derivative at each t), `.d_state`, `.d_x`, for an LSTM `.d_c`.
 
     Raises:
+        TypeError: no tape or that of another cell, or d_h or d_state has another dtype.
         ValueError: d_h or d_state has another shape than the tape, or truncate is not a whole number above 0.
 
     Source: Werbos (1990) for BPTT; Williams and Peng (1990) for truncation.
     """
+    if not isinstance(tape, Tape) or (tape.cell is not cell and repr(tape.cell) != repr(cell)):
+        raise TypeError(f"expected the tape that unroll returned for {cell!r}, got {getattr(tape, 'cell', tape)!r}")
     shaped(d_h, tape.h.shape, "d_h", "it must have the shape of the states that unroll returned")
+    if d_h.dtype != tape.dtype:
+        raise TypeError(f"expected one dtype, got x of {tape.dtype} and d_h of {d_h.dtype}; use astype")
     if d_state is not None:
         check_state(cell, d_state, tape.runs, tape.B, tape.dtype, "d_state")
     window = tape.T if truncate is None else positive_integer(truncate, "truncate")
     tape.begin_back(d_h, d_state)
     stretches = tape.stretches(window)
-    for chunk, views, shared in tape.backward:
+    for chunk, (views, *shared) in zip(tape.chunks, tape.backward, strict=True):
         for first, last in stretches:
             if last == tape.T or last % tape.block == 0:
                 tape.prepare(chunk, last)
             if last - 1 in tape.ends:
                 tape.enter(chunk, last - 1)
-            cell.steps_back(views[tape.T - last : tape.T - first], *shared)
+            cell.steps_back(reversed(views[first:last]), *shared)
             if first > 0 and first % window == 0:
                 tape.cut(chunk, first)
     return tape.gradients()
@@ -112,7 +119,7 @@ def backprop(cell, params, tape, d_h, d_state=None, truncate=None):
 
 def check_params(cell, params):
     """Raise unless the parameters fit the cell; return the axes of runs in front of them, () for none."""
-    shapes = cell.shapes
+    shapes = is_cell(cell).shapes
     has_names(params, shapes)
     first, shape = next(iter(shapes.items()))
     runs = np.shape(params[first])[: np.ndim(params[first]) - len(shape)]

@@ -11,7 +11,7 @@ from itertools import pairwise
 import numpy as np
 from numpy import add, multiply, subtract
 
-from rnnlab.checks import positive_integer
+from rnnlab.checks import float_type, positive_integer, random_generator
 from rnnlab.tapes import Tape, by_step, transposed
 
 # name: (f, f' as a function of the output h = f(z)); both write into `out`.
@@ -71,14 +71,6 @@ class Cell:
         first = self.gates.index(gate) * self.hidden_size
         return slice(first, first + self.hidden_size)
 
-    def steps(self, views):
-        for view in views:
-            self.step(*view)
-
-    def steps_back(self, views):
-        for view in views:
-            self.step_back(*view)
-
     def init(self, rng, dtype=np.float64):
         """Draw parameters as torch does: uniform on (-1/sqrt(H), 1/sqrt(H)).
 
@@ -89,7 +81,7 @@ class Cell:
         Returns:
             dict name -> array, with G gates: weight_ih (G*H, D), weight_hh (G*H, H), bias_ih (G*H,), bias_hh (G*H,).
         """
-        bound = 1 / np.sqrt(self.hidden_size)
+        rng, dtype, bound = random_generator(rng), float_type(dtype), 1 / np.sqrt(self.hidden_size)
         return {name: rng.uniform(-bound, bound, shape).astype(dtype) for name, shape in self.shapes.items()}
 
 
@@ -111,7 +103,7 @@ class RNNCell(Cell):
 
     def __init__(self, input_size, hidden_size, nonlinearity="tanh"):
         super().__init__(input_size, hidden_size)
-        if nonlinearity not in NONLINEARITIES:
+        if not isinstance(nonlinearity, str) or nonlinearity not in NONLINEARITIES:
             raise ValueError(f"expected nonlinearity to be one of {sorted(NONLINEARITIES)}, got {nonlinearity!r}")
         self.nonlinearity = nonlinearity
         self.f, self.slope = NONLINEARITIES[nonlinearity]
@@ -132,10 +124,12 @@ class RNNCell(Cell):
             add(z, h, z)  # z_t = W_hh h_{t-1} + W_ih x_t + b
             self.f(z, h)  # h_t = f(z_t)
 
+    # `d_z` holds f'(z_t) until its step back overwrites it.
+
     def steps_back(self, views, dot, W_hh, d_h_before):
-        for d_h, slope, d_z in views:
+        for d_h, d_z in views:
             add(d_h, d_h_before, d_h)  # total = immediate + what came back through z_{t+1}
-            multiply(slope, d_h, d_z)  # dL/dz_t = f'(z_t) dL/dh_t
+            multiply(d_z, d_h, d_z)  # dL/dz_t = f'(z_t) dL/dh_t
             dot(d_z, W_hh, d_h_before)  # dL/dh_{t-1} through z_t = W_hh^T dL/dz_t
 
     def jacobian(self, params, h):
@@ -164,22 +158,32 @@ class RNNCell(Cell):
 class RNNTape(Tape):
     """Record one unrolled sequence of an `RNNCell`: `d_z` (R, T, B, H) is dL/dz_t after `backprop`."""
 
-    def lay_out(self, T, B, H):
-        self.W_hh, self.W_hh_T = self.array(H, H), self.array(H, H)
-        self.W_x1 = self.array(H, self.cell.input_size + 1)
-        self.z, self.d_z = self.array(B, H), self.array(T, B, H)
-        self.W_x1_T, self.d_z_columns = transposed(self.W_x1), transposed(self.flat(self.d_z))
-        self.x1_rows, self.h_before_rows, self.drive_rows = (
-            self.flat(array) for array in (self.x1, self.states[:, :-1], self.states[:, 1:])
-        )
+    def lay_out(self, T, B, D, H):
+        self.states = self.per_step(T + 1, B, H)  # states[:, t] enters step t
+        self.x1 = np.ones(
+            (self.R if self.x_runs else 1, T, B, D + 1), self.dtype
+        )  # [x_t, 1]: the bias is a column of W
+        self.x = self.x1[..., :-1] if self.x_runs else self.x1[0, ..., :-1]
+        self.d_h_all, self.d_h_before = self.per_step(T, B, H), self.array(B, H)
+        self.W_hh, self.W_hh_T, self.W_x1 = self.array(H, H), self.array(H, H), self.array(H, D + 1)
+        self.z, self.d_z = self.array(B, H), self.per_step(T, B, H)
+        self.local = self.d_z[None]
+        self.x1_rows, self.drive_rows = self.rows(self.x1), self.rows(self.states[:, 1:])
+
+    def rows(self, array):
+        """Return (R, T, B, N) as (R, T * B, N), a row for each step and sequence: a copy where runs are stacked."""
+        return array.reshape(len(array), self.T * self.B, -1)
+
+    def dot_for(self, chunk):
+        """Return the product: `dot` costs half a call of np.matmul, which a stack of runs needs."""
+        return np.matmul if isinstance(chunk, slice) else np.ndarray.dot  # np.dot is this and a call in Python
 
     def forward_views(self, chunk):
         h = by_step(self.states[chunk])
         return list(pairwise(h)), self.dot_for(chunk), self.W_hh_T[chunk], self.z[chunk]
 
     def backward_views(self, chunk):
-        d_h, d_z, local = (by_step(array[chunk]) for array in (self.d_h_all, self.d_z, self.local[:, :, 0]))
-        views = [(d_h[t], local[t % self.block], d_z[t]) for t in range(self.T)]
+        views = list(zip(by_step(self.d_h_all[chunk]), by_step(self.d_z[chunk]), strict=True))
         return views, self.dot_for(chunk), self.W_hh[chunk], self.d_h_before[chunk]
 
     def take_weights(self, params):
@@ -187,15 +191,19 @@ class RNNTape(Tape):
         self.W_hh_T[...] = transposed(self.W_hh)  # a product with a transposed view takes up to three times as long
         self.W_x1[..., :-1] = params["weight_ih"]
         add(params["bias_ih"], params["bias_hh"], self.W_x1[..., -1])
-        np.matmul(self.x1_rows, self.W_x1_T, self.drive_rows)
+        np.matmul(self.x1_rows, transposed(self.W_x1), self.drive_rows)
+        if not np.may_share_memory(self.drive_rows, self.states):  # NumPy had to copy: see `rows`
+            self.states[:, 1:] = self.drive_rows.reshape(self.states[:, 1:].shape)
 
     def local_derivatives(self, runs, steps, out):
-        self.cell.slope(self.states[runs, 1:][:, steps], out=out[:, :, 0])
+        self.cell.slope(self.states[runs, 1:][:, steps], out=out[0])
 
     def weight_gradients(self):
         """Sum over steps and sequences in one product each: dL/dW = sum_t dL/dz_t (what W multiplied)^T."""
-        d_x1, d_hh = np.matmul(self.d_z_columns, self.x1_rows), np.matmul(self.d_z_columns, self.h_before_rows)
+        d_z = transposed(self.rows(self.d_z))
+        d_x1, d_hh = np.matmul(d_z, self.x1_rows), np.matmul(d_z, self.rows(self.states[:, :-1]))
         return {"weight_ih": d_x1[..., :-1], "weight_hh": d_hh, "bias_ih": d_x1[..., -1], "bias_hh": d_x1[..., -1]}
 
     def d_x(self):
-        return self.input_gradients(self.d_z, self.W_x1[..., :-1])
+        d_x = np.matmul(self.rows(self.d_z), self.W_x1[..., :-1])
+        return self.public(d_x.reshape(self.R, self.T, self.B, -1))

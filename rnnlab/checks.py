@@ -2,6 +2,7 @@
 
 import math
 import numbers
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -63,6 +64,50 @@ def whole_numbers(array, shape, low, high, name):
     return array
 
 
+def zeros_and_ones(mask, shape, name):
+    """Return a mask of this shape as an array, or raise unless it holds only 0 and 1 and at least one 1."""
+    mask = np.asarray(mask)
+    if mask.dtype.kind not in "biuf":
+        raise TypeError(f"expected {name} to be an array of 0 and 1, got an array of {mask.dtype}")
+    if mask.shape != shape:
+        raise ValueError(
+            f"expected {name} of shape {shape}, got {mask.shape}; one entry for each step of each sequence"
+        )
+    if not ((mask == 0) | (mask == 1)).all():
+        raise ValueError(f"expected {name} to hold only 0 and 1, got {mask[(mask != 0) & (mask != 1)][0]}")
+    if not mask.any():
+        raise ValueError(f"expected a {name} that selects at least one step, got only zeros")
+    return mask
+
+
+def all_finite(array, name):
+    """Raise ValueError if an array of data holds a NaN or an infinity."""
+    if not np.isfinite(array).all():
+        raise ValueError(f"expected finite {name}, got {array[~np.isfinite(array)][0]}; clean the data first")
+
+
+def random_generator(rng):
+    """Return `rng` if it is a NumPy Generator, else raise TypeError."""
+    if not isinstance(rng, np.random.Generator):
+        raise TypeError(f"expected rng to be a numpy.random.Generator, got {rng!r}; try numpy.random.default_rng(0)")
+    return rng
+
+
+def float_type(dtype):
+    """Return numpy.float32 or numpy.float64, whichever `dtype` names, else raise TypeError."""
+    for known in (np.float32, np.float64):
+        if dtype in (known, known.__name__) or (isinstance(dtype, np.dtype) and dtype == known):
+            return known
+    raise TypeError(f"expected dtype to be numpy.float32 or numpy.float64, got {dtype!r}")
+
+
+def is_cell(cell):
+    """Return `cell` if it is one, else raise TypeError."""
+    if isinstance(getattr(cell, "shapes", None), dict) and hasattr(cell, "state_names"):
+        return cell
+    raise TypeError(f"expected a cell such as rnnlab.RNNCell(input_size=2, hidden_size=16), got {cell!r}")
+
+
 def same_names(params, grads):
     """Raise ValueError unless two flat dicts have the same names and shapes."""
     missing, extra = sorted(params.keys() - grads.keys()), sorted(grads.keys() - params.keys())
@@ -75,6 +120,8 @@ def same_names(params, grads):
 
 def has_names(params, names):
     """Raise ValueError if a parameter is missing; other names are nobody's business."""
+    if not isinstance(params, Mapping):
+        raise TypeError(f"expected params to be a dict name -> array, got a {type(params).__name__}")
     missing = [name for name in names if name not in params]
     if missing:
         raise ValueError(f"expected the parameters {sorted(names)}, got {sorted(params)}: missing {missing}")

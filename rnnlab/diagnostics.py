@@ -1,9 +1,11 @@
 """Instruments: how far back the gradient reaches, what the Jacobians along the way do to it, where gates saturate."""
 
+from numbers import Real
+
 import numpy as np
 
 from rnnlab.bptt import unroll
-from rnnlab.checks import positive_integer
+from rnnlab.checks import is_cell, positive_integer, shaped
 
 LYAPUNOV_STEPS = 256  # steps whose Jacobians are held at once
 
@@ -18,6 +20,8 @@ def gradient_flow(model, params, batch, state=None, lengths=None):
     Returns:
         (T,), ||dL/dh_t|| over all units and sequences of the batch together; (*runs, T) with runs.
     """
+    if not hasattr(model, "loss_and_grads"):
+        raise TypeError(f"expected a Model or a TorchModel, got {model!r}; a cell alone has no loss")
     options = {} if lengths is None else {"lengths": lengths}
     d_h = np.asarray(model.loss_and_grads(params, batch, state=state, **options).d_h)
     return np.sqrt((d_h.astype(np.float64) ** 2).sum(axis=(-2, -1)))
@@ -81,7 +85,8 @@ def lyapunov_exponents(cell, params, x, state=None, warmup=0):
 
     Source: Benettin et al. (1980); for recurrent networks Engelken, Wolf and Abbott (2023).
     """
-    warmup = positive_integer(warmup, "warmup") if warmup else 0
+    warmup = 0 if isinstance(warmup, int) and warmup == 0 else positive_integer(warmup, "warmup")
+    shaped(x, ("T", 1, is_cell(cell).input_size), "x", "one sequence; pass x[:, [b]] for that of number b")
     if warmup >= len(x):
         raise ValueError(f"expected warmup below the {len(x)} steps of x, got {warmup}")
     basis, sums = None, 0.0
@@ -109,9 +114,10 @@ def gate_saturation(cell, params, x, state=None, closed=0.1, open=0.9):
 
     Source: the plot of Karpathy, Johnson and Fei-Fei (2015).
     """
-    if not 0 <= closed < open <= 1:
-        raise ValueError(f"expected 0 <= closed < open <= 1, got closed={closed!r} and open={open!r}")
+    if not (isinstance(closed, Real) and isinstance(open, Real) and 0 <= closed < open <= 1):
+        raise ValueError(f"expected numbers 0 <= closed < open <= 1, got closed={closed!r} and open={open!r}")
     _, _, tape = unroll(cell, params, x, state)
+    _one_run(tape)
     return {
         gate: np.array([(values < closed).mean(axis=(0, 1)), (values > open).mean(axis=(0, 1))])
         for gate, values in cell.activations(tape).items()
@@ -130,9 +136,14 @@ def memory_norm(cell, params, x, state=None):
 
 def _jacobians(cell, params, x, state):
     """Return the step Jacobians of one sequence, and the state after it."""
-    if np.ndim(x) == 3 and x.shape[1] != 1:
-        raise ValueError(f"expected one sequence, x of shape (T, 1, D), got {x.shape}; pass x[:, [b]]")
+    is_cell(cell)
+    if np.ndim(x) == 3 and np.shape(x)[1] != 1:
+        raise ValueError(f"expected one sequence, x of shape (T, 1, D), got {np.shape(x)}; pass x[:, [b]]")
     _, state, tape = unroll(cell, params, x, state)
+    _one_run(tape)
+    return cell.jacobians(params, tape)[:, 0], state
+
+
+def _one_run(tape):
     if tape.runs:
         raise ValueError(f"expected parameters of one run, got leading axes {tape.runs}; pick one run first")
-    return cell.jacobians(params, tape)[:, 0], state

@@ -20,6 +20,8 @@ from tqdm import tqdm
 
 from rnnlab.stage import ExploreError, Stage, draw_state
 
+__all__ = ["Flipbook", "assemble", "figure_html", "grid", "style"]
+
 HERE = Path(__file__).parent
 MAX_STATES = 4_000
 MAX_KILOBYTES = 400  # of one explorable in its page, compressed states and default picture together

@@ -4,7 +4,7 @@ import numpy as np
 from numpy import add, multiply, subtract, tanh
 
 from rnnlab.cells import Cell
-from rnnlab.tapes import Tape, by_step, parts_by_step, transposed
+from rnnlab.tapes import ColumnTape, by_step, transposed
 
 
 class GRUCell(Cell):
@@ -31,49 +31,48 @@ class GRUCell(Cell):
         """Make the arrays in which a sequence is recorded; see `Tape` for the arguments."""
         return GRUTape(self, *layout)
 
-    # One step forward, one step back. `drive` is the share of W_ih x_t + b.
+    # The steps forward and the steps back. `n` holds W_in x_t + b_in until its step overwrites it.
     # sigmoid(z) = (1 + tanh(z / 2)) / 2, with r's and z's weights halved beforehand, costs less than an exponential.
 
-    def step(
-        self, dot, h_before, W_hh_T, recurrent, for_r_z, for_n, drive_r_z, drive_n, r_z, half, r, z, n, b_hn, q,
-        scratch, h,
-    ):  # fmt: skip
-        dot(h_before, W_hh_T, recurrent)
-        add(drive_r_z, for_r_z, r_z)
-        tanh(r_z, r_z)
-        multiply(r_z, half, r_z)
-        add(r_z, half, r_z)
-        add(for_n, b_hn, q)  # q = W_hn h_{t-1} + b_hn
-        multiply(r, q, scratch)
-        add(drive_n, scratch, n)
-        tanh(n, n)  # n = tanh(W_in x_t + b_in + r * q)
-        subtract(h_before, n, scratch)
-        multiply(z, scratch, scratch)
-        add(n, scratch, h)  # h_t = n + z * (h_{t-1} - n)
+    def steps(self, views, W_times, half, scratch):
+        for hx1, r_z_q, r_z, r, z, q, n, h_before, h in views:
+            W_times(hx1, r_z_q)  # what r and z are made of, and q = W_hn h_{t-1} + b_hn
+            tanh(r_z, r_z)
+            multiply(r_z, half, r_z)
+            add(r_z, half, r_z)
+            multiply(r, q, scratch)
+            add(n, scratch, n)
+            tanh(n, n)  # n = tanh(W_in x_t + b_in + r * q)
+            subtract(h_before, n, scratch)
+            multiply(z, scratch, scratch)
+            add(n, scratch, h)  # h_t = n + z * (h_{t-1} - n)
 
-    # Back, with what `local_derivatives` prepared for all steps at once: by_h = [dh/dz_z, dh/dz_n, dh_t/dh_{t-1}]
-    # multiply dL/dh_t, by_n = [dz_n/dq, dz_n/dz_r] multiply dL/dz_n. d_qrz are dL/d(q, z_r, z_z) in one row.
+    # Back. `by_h` = [dh_t/dz_z, dh_t/dz_n, dh_t/dh_{t-1}] and `by_n` = [dz_n/dq, dz_n/dz_r] come from
+    # `local_derivatives`; once multiplied they are dL/dz_z, ... `d_qrz` are dL/d(q, z_r, z_z) in one array.
 
-    def step_back(self, dot, d_h, d_h_before, by_h, d_of_h, by_n, d_n, d_of_n, d_qrz, W_hh, d_h_through_time):
-        add(d_h, d_h_before, d_h)  # total = immediate + what came back from step t+1
-        multiply(by_h, d_h, d_of_h)  # dL/dz_z, dL/dz_n, and dL/dh_{t-1} through z * h_{t-1}
-        multiply(by_n, d_n, d_of_n)  # dL/dq and dL/dz_r
-        dot(d_qrz, W_hh, d_h_before)  # dL/dh_{t-1} through the gates
-        add(d_h_before, d_h_through_time, d_h_before)
+    def steps_back(self, views, W_hh_T_times, d_h_before):
+        for d_h, by_h, by_n, d_n, d_qrz, d_h_through_time in views:
+            add(d_h, d_h_before, d_h)  # total = immediate + what came back from step t+1
+            multiply(by_h, d_h, by_h)
+            multiply(by_n, d_n, by_n)
+            W_hh_T_times(d_qrz, d_h_before)  # dL/dh_{t-1} through the gates
+            add(d_h_before, d_h_through_time, d_h_before)  # and through z * h_{t-1}
 
-    def local_derivatives(self, r, z, n, r_multiplies, h_before, out):
-        """Fill out = [what r multiplies, z_r, z_z, z_n, h_{t-1}]: the factors of `step_back`, many steps at once."""
+    def local_derivatives(self, gates, r_multiplies, h_before, out):
+        """Fill out = [what r multiplies, z_r, z_z, z_n, h_{t-1}]: the factors of `steps_back`, many steps at once.
+
+        Args:
+            gates: [r, z, q, n], arrays of one shape; the others have it too.
+        """
+        r, z, _, n = gates
         by_r, z_r, z_z, z_n, through_time = out
-        by_r[...] = r
-        subtract(1, r, z_r)
-        multiply(z_r, r, z_r)
-        multiply(z_r, r_multiplies, z_r)
-        subtract(1, z, z_z)
+        subtract(1, gates[:2], out[1:3])
         subtract(1, multiply(n, n, z_n), z_n)
-        multiply(z_n, z_z, z_n)  # dh_t/dz_n = (1 - z) (1 - n^2)
-        multiply(z_z, z, z_z)
+        multiply(z_n, z_z, z_n)  # dh_t/dz_n = (1 - n^2) (1 - z)
+        multiply(out[1:3], gates[:2], out[1:3])  # sigmoid' = s (1 - s)
+        multiply(z_r, r_multiplies, z_r)
         multiply(z_z, subtract(h_before, n, through_time), z_z)  # dh_t/dz_z = z (1 - z) (h_{t-1} - n)
-        through_time[...] = z
+        by_r[...], through_time[...] = r, z
 
     def jacobians(self, params, tape):
         """Return the Jacobian of every step, (T, B, H, H)."""
@@ -84,98 +83,87 @@ class GRUCell(Cell):
 
     def activations(self, tape):
         """Return each gate's values in (0, 1), (T, B, H) by name; n is mapped there by (1 + n) / 2."""
-        r, z, n = np.moveaxis(tape.public(tape.gates), -3, 0)
+        r, z, _, n = (tape.public(transposed(gate)) for gate in tape.gate_parts)
         return {"r": r, "z": z, "n": (1 + n) / 2}
 
 
-class GRUTape(Tape):
+class GRUTape(ColumnTape):
     """Record one unrolled sequence of a `GRUCell`.
 
     Attributes:
-        gates: (R, T, 3, B, H), [r, z, n]. One gate's numbers are contiguous.
-        q: (R, T, B, H), W_hn h_{t-1} + b_hn, what the reset gate multiplies.
-        d: (R, T, B, 5, H), the five local derivatives times what they multiply: after `backprop`
-            dL/d[q, z_r, z_z, z_n, h_{t-1}]. The first three go back through W_hh and the middle three through W_ih,
-            each in one product. Before the steps forward the middle three hold W_ih x_t + b.
+        gates: (R, T, 4H, B), [r, z, q, n] with q = W_hn h_{t-1} + b_hn, what the reset gate multiplies.
+        d: (R, T, 5H, B), the five local derivatives, in the end times what they multiply: dL/d[q, z_r, z_z, z_n,
+            h_{t-1}]. The first three go back through W_hh and the middle three through W_ih, each in one product.
     """
 
     factors = 5
 
-    def lay_out(self, T, B, H):
-        self.W_hh, self.W_hh_T = self.array(3 * H, H), self.array(H, 3 * H)
-        self.W_x1, self.b_hn = self.array(3 * H, self.cell.input_size + 1), self.array(1, H)
-        self.gates, self.q = self.array(T, 3, B, H), self.array(T, B, H)
-        self.d = self.array(T, B, 5, H)
-        self.recurrent, self.scratch = self.array(B, 3, H), self.array(B, H)
+    def lay_out_gates(self, T, B, H):
+        D = self.cell.input_size
+        self.W, self.W_hh_T = self.array(3 * H, H + D + 1), self.array(H, 3 * H)  # rows r, z, q; columns q, r, z
+        self.W_x1, self.W_ih_T = self.array(H, D + 1), self.array(D, 3 * H)
+        self.gates, self.d, self.scratch = self.per_step(T, 4 * H, B), self.per_step(T, 5 * H, B), self.array(H, B)
+        self.local, self.gate_parts = self.by_part(self.d), self.by_part(self.gates)
         self.half = np.array(0.5, self.dtype)
 
     def recorded(self):
-        return [self.states[:, 1:], np.moveaxis(self.gates, 2, -2), self.q]
+        return [self.states[:, 1:], transposed(self.gates)]
 
     def forward_views(self, chunk):
-        dot, W_hh_T, b_hn, H = self.dot_for(chunk), self.W_hh_T[chunk], self.b_hn[chunk], self.cell.hidden_size
-        recurrent, scratch = self.recurrent[chunk], self.scratch[chunk]
-        rows, for_gates = recurrent.reshape(*recurrent.shape[:-2], 3 * H), np.moveaxis(recurrent, -2, 0)
-        h, q = by_step(self.states[chunk]), by_step(self.q[chunk])
-        drive, gates = parts_by_step(self.d[chunk], -2)[:, 1:4], parts_by_step(self.gates[chunk], -3)
-        return [[
-            (dot, h[t], W_hh_T, rows, for_gates[:2], for_gates[2], drive[t, :2], drive[t, 2], gates[t, :2], self.half,
-             *gates[t], b_hn, q[t], scratch, h[t + 1])
-            for t in range(self.T)
-        ]]  # fmt: skip
+        hx1, gates = by_step(self.hx1[chunk]), by_step(self.gates[chunk])
+        parts = self.parts(gates, (0, 3), (0, 2), (0, 1), (1, 2), (2, 3), (3, 4))
+        h = hx1[..., : self.cell.hidden_size, :]
+        views = list(zip(hx1[:-1], *parts, h[:-1], h[1:], strict=True))
+        return views, self.times(self.W, chunk), self.half, self.scratch[chunk]
 
     def backward_views(self, chunk):
-        dot, W_hh, d_h_before = self.dot_for(chunk), self.W_hh[chunk], self.d_h_before[chunk]
-        d_h, d_qrz = by_step(self.d_h_all[chunk]), by_step(self.rows(0, 3)[chunk])
-        local, d, block = parts_by_step(self.local[chunk], -3), parts_by_step(self.d[chunk], -2), self.block
-        return [[
-            (dot, d_h[t], d_h_before, local[t % block, 2:], d[t, 2:], local[t % block, :2], d[t, 3], d[t, :2],
-             d_qrz[t], W_hh, d[t, 4])
-            for t in range(self.T)
-        ]]  # fmt: skip
-
-    def rows(self, first, last):
-        """Return these of the five entries of `d` with every sequence's numbers as one row."""
-        H = self.cell.hidden_size
-        return self.d.reshape(*self.d.shape[:-2], 5 * H)[..., first * H : last * H]
+        d, by_part = by_step(self.d[chunk]), by_step(self.local[:, chunk])
+        d_n, d_qrz, through_time = self.parts(d, (3, 4), (0, 3), (4, 5))
+        d_h = by_step(self.d_h_columns[chunk])
+        views = list(zip(d_h, by_part[:, 2:], by_part[:, :2], d_n, d_qrz, through_time, strict=True))
+        return views, self.times(self.W_hh_T, chunk), self.d_h_before_columns[chunk]
 
     def take_weights(self, params):
-        H = self.cell.hidden_size
-        halves = np.array([0.5, 0.5, 1], self.dtype).repeat(H)
-        self.take_recurrent(transposed(params["weight_hh"]) * halves)
-        self.W_hh[:, :H], self.W_hh[:, H:] = params["weight_hh"][:, 2 * H :], params["weight_hh"][:, : 2 * H]
-        self.b_hn[:, 0] = params["bias_hh"][:, 2 * H :]
-        self.W_x1[..., :-1] = params["weight_ih"]
-        self.W_x1[..., -1] = params["bias_ih"]
-        self.W_x1[:, : 2 * H, -1] += params["bias_hh"][:, : 2 * H]
-        np.matmul(self.flat(self.x1), transposed(self.W_x1) * halves, out=self.flat(self.rows(1, 4)))
+        H, W_hh, W_ih = self.cell.hidden_size, params["weight_hh"], params["weight_ih"]
+        r_z, n = slice(0, 2 * H), slice(2 * H, None)
+        self.W[:, r_z, :H], self.W[:, r_z, H:-1] = W_hh[:, r_z], W_ih[:, r_z]
+        add(params["bias_ih"][:, r_z], params["bias_hh"][:, r_z], self.W[:, r_z, -1])
+        multiply(self.W[:, r_z], self.half, self.W[:, r_z])
+        self.W_x1[..., :-1], self.W_ih_T[...] = W_ih[:, n], transposed(W_ih)
+        self.W_hh_T[..., :H], self.W_hh_T[..., H:] = transposed(W_hh[:, n]), transposed(W_hh[:, r_z])
+        self.take_candidate(W_hh[:, n], params["bias_ih"][:, n], params["bias_hh"][:, n])
+        np.matmul(self.W_x1[:, None], self.hx1[:, :-1, H:], self.gates[:, :, 3 * H :])
 
-    def take_recurrent(self, W_hh_T):
-        self.W_hh_T[...] = W_hh_T
+    def take_candidate(self, W_hn, b_in, b_hn):
+        H = self.cell.hidden_size
+        self.W[:, 2 * H :, :H], self.W[:, 2 * H :, -1], self.W_x1[..., -1] = W_hn, b_hn, b_in
 
     def local_derivatives(self, runs, steps, out):
-        r, z, n = np.moveaxis(self.gates[runs, steps], 2, 0)
-        q, h_before = self.r_multiplies()[runs, steps], self.states[runs, steps]
-        self.cell.local_derivatives(r, z, n, q, h_before, np.moveaxis(out, 2, 0))
+        h_before = self.hx1[runs, steps, : self.cell.hidden_size]
+        gates = self.gate_parts[:, runs, steps]
+        self.cell.local_derivatives(gates, self.r_multiplies(gates, h_before), h_before, out)
 
-    def r_multiplies(self):
-        return self.q
+    def r_multiplies(self, gates, h_before):
+        return gates[2]
 
     def weight_gradients(self):
         """Sum over steps and sequences in one product each: dL/dW = sum_t dL/dz_t (what W multiplied)^T."""
-        H, d_qrz = self.cell.hidden_size, self.flat(self.rows(0, 3))
-        d_x1 = np.matmul(transposed(self.flat(self.rows(1, 4))), self.flat(self.x1))
-        d_hh = np.matmul(transposed(d_qrz), self.flat(self.states[:, :-1]))
-        d_bias_hn = d_qrz[..., :H].sum(axis=1)
-        return {
-            "weight_ih": d_x1[..., :-1],
-            "weight_hh": np.concatenate([d_hh[:, H:], d_hh[:, :H]], axis=1),
-            "bias_ih": d_x1[..., -1],
-            "bias_hh": np.concatenate([d_x1[:, : 2 * H, -1], d_bias_hn], axis=1),
-        }
+        H = self.cell.hidden_size
+        d_qrzn = self.side_by_side("d_qrzn", self.d[:, :, : 4 * H])
+        h_x1 = transposed(self.side_by_side("hx1", self.hx1[:, :-1]))
+        d_x1 = np.matmul(d_qrzn, h_x1[..., H:])
+        d_ih, d_bias, d_bias_q = d_x1[:, H:, :-1], d_x1[:, H:, -1], d_x1[:, :H, -1]
+        d_hh, d_bias_hh = self.recurrent_gradients(d_qrzn, h_x1[..., :H], d_bias, d_bias_q)
+        return {"weight_ih": d_ih, "weight_hh": d_hh, "bias_ih": d_bias, "bias_hh": d_bias_hh}
+
+    def recurrent_gradients(self, d_qrzn, h_before, d_bias, d_bias_q):
+        H = self.cell.hidden_size
+        d_hh = np.matmul(d_qrzn[:, : 3 * H], h_before)
+        return np.roll(d_hh, -H, axis=1), np.concatenate([d_bias[:, : 2 * H], d_bias_q], axis=1)
 
     def d_x(self):
-        return self.input_gradients(self.rows(1, 4), self.W_x1[..., :-1])
+        H = self.cell.hidden_size
+        return self.input_gradients(self.d[:, :, H : 4 * H], self.W_ih_T)
 
 
 class ChoGRUCell(GRUCell):
@@ -195,34 +183,29 @@ class ChoGRUCell(GRUCell):
         """Make the arrays in which a sequence is recorded; see `Tape` for the arguments."""
         return ChoGRUTape(self, *layout)
 
-    def step(
-        self, dot, h_before, W_rz_T, for_r_z_rows, for_r_z, drive_r_z, drive_n, r_z, half, r, z, n, kept, W_n_T,
-        scratch, h,
-    ):  # fmt: skip
-        dot(h_before, W_rz_T, for_r_z_rows)
-        add(drive_r_z, for_r_z, r_z)
-        tanh(r_z, r_z)
-        multiply(r_z, half, r_z)
-        add(r_z, half, r_z)
-        multiply(r, h_before, kept)  # what the reset gate lets through
-        dot(kept, W_n_T, scratch)
-        add(drive_n, scratch, n)
-        tanh(n, n)  # n = tanh(W_in x_t + b + W_hn (r * h_{t-1}))
-        subtract(h_before, n, scratch)
-        multiply(z, scratch, scratch)
-        add(n, scratch, h)  # h_t = n + z * (h_{t-1} - n)
+    def steps(self, views, W_rz_times, half, scratch, W_hn_times):
+        for hx1, r_z, r, z, kept, n, h_before, h in views:
+            W_rz_times(hx1, r_z)
+            tanh(r_z, r_z)
+            multiply(r_z, half, r_z)
+            add(r_z, half, r_z)
+            multiply(r, h_before, kept)  # what the reset gate lets through
+            W_hn_times(kept, scratch)
+            add(n, scratch, n)
+            tanh(n, n)  # n = tanh(W_in x_t + b + W_hn (r * h_{t-1}))
+            subtract(h_before, n, scratch)
+            multiply(z, scratch, scratch)
+            add(n, scratch, h)  # h_t = n + z * (h_{t-1} - n)
 
-    def step_back(
-        self, dot, d_h, d_h_before, by_h, d_of_h, d_n, W_n, d_kept, by_kept, d_of_kept, d_rz, W_rz, d_h_kept,
-        d_h_through_time,
-    ):  # fmt: skip
-        add(d_h, d_h_before, d_h)
-        multiply(by_h, d_h, d_of_h)  # dL/dz_z, dL/dz_n, and dL/dh_{t-1} through z * h_{t-1}
-        dot(d_n, W_n, d_kept)  # dL/d(r * h_{t-1})
-        multiply(by_kept, d_kept, d_of_kept)  # dL/dh_{t-1} through r * h_{t-1}, and dL/dz_r
-        dot(d_rz, W_rz, d_h_before)
-        add(d_h_before, d_h_kept, d_h_before)
-        add(d_h_before, d_h_through_time, d_h_before)
+    def steps_back(self, views, W_rz_T_times, d_h_before, W_hn_T_times, d_kept):
+        for d_h, by_h, by_kept, d_n, d_rz, d_h_kept, d_h_through_time in views:
+            add(d_h, d_h_before, d_h)
+            multiply(by_h, d_h, by_h)
+            W_hn_T_times(d_n, d_kept)  # dL/d(r * h_{t-1})
+            multiply(by_kept, d_kept, by_kept)
+            W_rz_T_times(d_rz, d_h_before)
+            add(d_h_before, d_h_kept, d_h_before)
+            add(d_h_before, d_h_through_time, d_h_before)
 
     def jacobians(self, params, tape):
         """Return the Jacobian of every step, (T, B, H, H)."""
@@ -233,56 +216,35 @@ class ChoGRUCell(GRUCell):
 
 
 class ChoGRUTape(GRUTape):
-    """Record one unrolled sequence of a `ChoGRUCell`; `q` is r * h_{t-1}, and the first entry of `d` belongs to it."""
+    """Record one unrolled sequence of a `ChoGRUCell`; q is r * h_{t-1}, and the first entry of `d` belongs to it."""
 
-    def lay_out(self, T, B, H):
-        super().lay_out(T, B, H)
-        self.recurrent = self.array(B, 2, H)
-        self.W_rz_T, self.W_n_T = self.array(H, 2 * H), self.array(H, H)
+    def lay_out_gates(self, T, B, H):
+        super().lay_out_gates(T, B, H)
+        self.W_hn = self.array(H, H)
 
     def forward_views(self, chunk):
-        dot, W_rz_T, W_n_T, H = self.dot_for(chunk), self.W_rz_T[chunk], self.W_n_T[chunk], self.cell.hidden_size
-        recurrent, scratch = self.recurrent[chunk], self.scratch[chunk]
-        rows, for_r_z = recurrent.reshape(*recurrent.shape[:-2], 2 * H), np.moveaxis(recurrent, -2, 0)
-        h, kept = by_step(self.states[chunk]), by_step(self.q[chunk])
-        drive, gates = parts_by_step(self.d[chunk], -2)[:, 1:4], parts_by_step(self.gates[chunk], -3)
-        return [[
-            (dot, h[t], W_rz_T, rows, for_r_z, drive[t, :2], drive[t, 2], gates[t, :2], self.half, *gates[t], kept[t],
-             W_n_T, scratch, h[t + 1])
-            for t in range(self.T)
-        ]]  # fmt: skip
+        views, _, *shared = super().forward_views(chunk)
+        views = [(hx1, *rest) for hx1, _, *rest in views]
+        W_rz = self.W[:, : 2 * self.cell.hidden_size]
+        return views, self.times(W_rz, chunk), *shared, self.times(self.W_hn, chunk)
 
     def backward_views(self, chunk):
-        dot, d_h_before, d_kept, H = (
-            self.dot_for(chunk),
-            self.d_h_before[chunk],
-            self.scratch[chunk],
-            self.cell.hidden_size,
-        )
-        W_n, W_rz = self.W_hh[chunk][..., :H, :], self.W_hh[chunk][..., H:, :]
-        d_h, d_rz, d_n = (by_step(array[chunk]) for array in (self.d_h_all, self.rows(1, 3), self.rows(3, 4)))
-        local, d, block = parts_by_step(self.local[chunk], -3), parts_by_step(self.d[chunk], -2), self.block
-        return [[
-            (dot, d_h[t], d_h_before, local[t % block, 2:], d[t, 2:], d_n[t], W_n, d_kept, local[t % block, :2],
-             d[t, :2], d_rz[t], W_rz, d[t, 0], d[t, 4])
-            for t in range(self.T)
-        ]]  # fmt: skip
+        d, by_part, H = by_step(self.d[chunk]), by_step(self.local[:, chunk]), self.cell.hidden_size
+        d_n, d_rz, d_h_kept, through_time = self.parts(d, (3, 4), (1, 3), (0, 1), (4, 5))
+        d_h = by_step(self.d_h_columns[chunk])
+        views = list(zip(d_h, by_part[:, 2:], by_part[:, :2], d_n, d_rz, d_h_kept, through_time, strict=True))
+        W_hn_T, W_rz_T = self.times(self.W_hh_T[..., :H], chunk), self.times(self.W_hh_T[..., H:], chunk)
+        return views, W_rz_T, self.d_h_before_columns[chunk], W_hn_T, self.scratch[chunk]
 
-    def take_weights(self, params):
+    def take_candidate(self, W_hn, b_in, b_hn):
+        self.W_hn[...] = W_hn
+        add(b_in, b_hn, self.W_x1[..., -1])  # no gate stands between the two
+
+    def r_multiplies(self, gates, h_before):
+        return h_before
+
+    def recurrent_gradients(self, d_qrzn, h_before, d_bias, d_bias_q):
         H = self.cell.hidden_size
-        bias_ih = params["bias_ih"].copy()
-        bias_ih[:, 2 * H :] += params["bias_hh"][:, 2 * H :]  # no gate stands between the two biases of n
-        super().take_weights({**params, "bias_ih": bias_ih})
-
-    def take_recurrent(self, W_hh_T):
-        self.W_rz_T[...], self.W_n_T[...] = np.split(W_hh_T, [2 * self.cell.hidden_size], axis=-1)
-
-    def r_multiplies(self):
-        return self.states[:, :-1]
-
-    def weight_gradients(self):
-        grads = super().weight_gradients()
-        d_n, kept = self.flat(self.rows(3, 4)), self.flat(self.q)
-        d_rz, states = self.flat(self.rows(1, 3)), self.flat(self.states[:, :-1])
-        d_hh = [np.matmul(transposed(d), of) for d, of in ((d_rz, states), (d_n, kept))]
-        return grads | {"weight_hh": np.concatenate(d_hh, axis=1), "bias_hh": grads["bias_ih"]}
+        kept = transposed(self.side_by_side("kept", self.gates[:, :, 2 * H : 3 * H]))
+        d_hh = [np.matmul(d_qrzn[:, H : 3 * H], h_before), np.matmul(d_qrzn[:, 3 * H :], kept)]
+        return np.concatenate(d_hh, axis=1), d_bias

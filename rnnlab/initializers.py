@@ -1,8 +1,10 @@
 """Starting values: matrices for W_hh, and biases that make gates remember."""
 
+import numbers
+
 import numpy as np
 
-from rnnlab.checks import positive_integer, positive_number
+from rnnlab.checks import float_type, has_names, is_cell, positive_integer, positive_number, random_generator, shaped
 
 
 def spectral_radius(matrix):
@@ -20,7 +22,7 @@ def spectral_norm(matrix):
     >>> spectral_norm(np.array([[0.0, 3.0], [0.0, 0.0]]))
     3.0
     """
-    return float(np.linalg.norm(matrix, 2))
+    return float(np.linalg.norm(_matrix(matrix), 2))
 
 
 def scale_to_spectral_radius(matrix, radius):
@@ -31,9 +33,11 @@ def scale_to_spectral_radius(matrix, radius):
         radius: wanted spectral radius, at least 0.
 
     Raises:
+        TypeError: it is no array of numbers.
         ValueError: the matrix is nilpotent (spectral radius 0): no multiple of it has another one.
     """
-    positive_number(radius, "radius", zero_allowed=True)
+    _finite_number(positive_number(radius, "radius", zero_allowed=True), "radius")
+    matrix = _square(matrix)
     now = spectral_radius(matrix)
     if now == 0:
         raise ValueError("expected a matrix with a spectral radius above 0, got 0: no multiple of it has another one")
@@ -52,7 +56,8 @@ def orthogonal(rng, size, dtype=np.float64):
 
     Source: Stewart (1980): QR of a normal matrix, with the signs of R's diagonal made positive.
     """
-    q, r = np.linalg.qr(rng.standard_normal((positive_integer(size, "size"),) * 2))
+    size, dtype = positive_integer(size, "size"), float_type(dtype)
+    q, r = np.linalg.qr(random_generator(rng).standard_normal((size, size)))
     return (q * np.sign(np.diag(r))).astype(dtype)
 
 
@@ -65,7 +70,8 @@ def identity(size, scale=1.0, dtype=np.float64):
     array([[0.5, 0. ],
            [0. , 0.5]])
     """
-    return np.eye(positive_integer(size, "size"), dtype=dtype) * dtype(scale)
+    size, dtype = positive_integer(size, "size"), float_type(dtype)
+    return np.eye(size, dtype=dtype) * dtype(_finite_number(scale, "scale"))
 
 
 def glorot(rng, shape, dtype=np.float64):
@@ -79,9 +85,11 @@ def glorot(rng, shape, dtype=np.float64):
 
     Source: Glorot and Bengio (2010), equation 16.
     """
+    if not isinstance(shape, tuple | list) or len(shape) != 2:
+        raise ValueError(f"expected shape to be a pair (rows, columns), got {shape!r}")
     rows, columns = (positive_integer(size, "shape") for size in shape)
-    bound = np.sqrt(6 / (rows + columns))
-    return rng.uniform(-bound, bound, (rows, columns)).astype(dtype)
+    bound, dtype = np.sqrt(6 / (rows + columns)), float_type(dtype)
+    return random_generator(rng).uniform(-bound, bound, (rows, columns)).astype(dtype)
 
 
 def sparse(rng, size, nonzeros=15, radius=0.95, dtype=np.float64):
@@ -101,7 +109,8 @@ def sparse(rng, size, nonzeros=15, radius=0.95, dtype=np.float64):
     size, nonzeros = positive_integer(size, "size"), positive_integer(nonzeros, "nonzeros")
     if nonzeros > size:
         raise ValueError(f"expected at most {size} nonzeros in a row of {size}, got {nonzeros}")
-    positive_number(radius, "radius")
+    _finite_number(positive_number(radius, "radius"), "radius")
+    rng, dtype = random_generator(rng), float_type(dtype)
     matrix = np.zeros((size, size))
     for row in matrix:
         row[rng.choice(size, nonzeros, replace=False)] = rng.standard_normal(nonzeros)
@@ -114,7 +123,10 @@ def forget_bias(cell, params, value=1.0):
     Args:
         cell: an `LSTMCell` with a forget gate.
         params: its parameters; they are not changed.
-        value: 1 keeps sigmoid(1) = 73% of the memory at each step.
+        value: 1 keeps sigmoid(1) = 73% of the memory at each step; an array (H,) has one for each unit.
+
+    Raises:
+        ValueError: the cell has no forget gate, or the parameters or values do not fit it.
 
     Source: Gers, Schmidhuber and Cummins (2000); Jozefowicz, Zaremba and Sutskever (2015) for the value 1.
 
@@ -124,6 +136,11 @@ def forget_bias(cell, params, value=1.0):
     >>> (params["bias_ih"] + params["bias_hh"])[cell.rows("f")]
     array([1., 1.])
     """
+    value = np.asarray(value)
+    if value.dtype.kind not in "iuf" or value.shape not in ((), (is_cell(cell).hidden_size,)):
+        raise ValueError(f"expected value to be a number or an array of shape ({cell.hidden_size},), got {value!r}")
+    if not np.isfinite(value).all():
+        raise ValueError(f"expected a finite value, got {value!r}")
     return _with_bias(cell, params, {"f": value})
 
 
@@ -139,11 +156,14 @@ def chrono(cell, params, longest, rng):
         longest: longest dependency expected, in steps, at least 3.
         rng: a numpy.random.Generator.
 
+    Raises:
+        ValueError: the cell has no such gate, the parameters do not fit it, or longest is below 3.
+
     Source: Tallec and Ollivier (2018), section 3.
     """
     if positive_integer(longest, "longest") < 3:
         raise ValueError(f"expected longest to be at least 3 steps, got {longest}")
-    keeping = np.log(rng.uniform(1, longest - 1, cell.hidden_size))
+    keeping = np.log(random_generator(rng).uniform(1, longest - 1, is_cell(cell).hidden_size))
     if "z" in cell.gates:
         return _with_bias(cell, params, {"z": keeping})
     return _with_bias(cell, params, {"f": keeping} | ({"i": -keeping} if "i" in cell.gates else {}))
@@ -151,7 +171,11 @@ def chrono(cell, params, longest, rng):
 
 def _with_bias(cell, params, values):
     """Return the parameters with b_ih = value and b_hh = 0 in the rows of these gates."""
-    changed = {name: params[name].copy() for name in ("bias_ih", "bias_hh")}
+    names = ("bias_ih", "bias_hh")
+    has_names(params, names)
+    for name in names:
+        shaped(params[name], (*np.shape(params[name])[:-1], *cell.shapes[name]), name)
+    changed = {name: params[name].copy() for name in names}
     for gate, value in values.items():
         changed["bias_ih"][..., cell.rows(gate)] = value
         changed["bias_hh"][..., cell.rows(gate)] = 0
@@ -159,6 +183,24 @@ def _with_bias(cell, params, values):
 
 
 def _square(matrix):
-    if np.ndim(matrix) != 2 or matrix.shape[0] != matrix.shape[1]:
-        raise ValueError(f"expected a square matrix, got shape {np.shape(matrix)}")
+    matrix = _matrix(matrix)
+    if matrix.shape[0] != matrix.shape[1]:
+        raise ValueError(f"expected a square matrix, got shape {matrix.shape}")
     return matrix
+
+
+def _matrix(matrix):
+    matrix = np.asarray(matrix)
+    if matrix.dtype.kind not in "iufc":
+        raise TypeError(f"expected a matrix of numbers, got an array of {matrix.dtype}")
+    if matrix.ndim != 2 or matrix.size == 0:
+        raise ValueError(f"expected a matrix with rows and columns, got shape {matrix.shape}")
+    if not np.isfinite(matrix).all():
+        raise ValueError("expected a finite matrix, got a NaN or an infinity in it: has the training diverged?")
+    return matrix
+
+
+def _finite_number(value, name):
+    if not isinstance(value, numbers.Real) or not np.isfinite(value):
+        raise ValueError(f"expected {name} to be a finite number, got {value!r}")
+    return value

@@ -5,6 +5,8 @@ Outputs may have axes of independent runs in front, (*runs, T, B, C): then there
 
 import numpy as np
 
+from rnnlab.checks import all_finite, shaped, whole_numbers, zeros_and_ones
+
 
 def squared_error(outputs, y, mask):
     """Return the mean squared error and its derivative: L = mean over selected (t, b) and c of (output - y)^2.
@@ -15,11 +17,21 @@ def squared_error(outputs, y, mask):
         mask: (T, B), 1 where a step counts and 0 elsewhere.
 
     Returns:
-        the loss (float; (*runs,) with runs) and d_outputs, shaped as outputs.
+        the loss (float; (*runs,) with runs) and d_outputs, shaped as outputs. NaN or infinite outputs give such a loss.
+
+    Raises:
+        TypeError: an array is not float32/float64, or dtypes are mixed.
+        ValueError: wrong rank or size, an empty batch, a NaN or infinity in y, a mask with other numbers than 0 and 1
+            or without any 1.
 
     >>> squared_error(np.full((1, 2, 1), 3.0), np.full((1, 2, 1), 1.0), np.ones((1, 2)))[0]
     4.0
     """
+    mask = _check(outputs, mask)
+    shaped(y, _shape(y, outputs, 3), "y", "one target for each output")
+    if y.dtype != outputs.dtype:
+        raise TypeError(f"expected one dtype, got outputs of {outputs.dtype} and y of {y.dtype}; use astype")
+    all_finite(y, "y")
     weight = _weight(mask, outputs) / outputs.shape[-1]
     difference = outputs - y
     return _total(weight * difference**2), 2 * weight * difference
@@ -36,13 +48,18 @@ def cross_entropy(outputs, y, mask):
     Returns:
         the loss in nats (float; (*runs,) with runs) and d_outputs, shaped as outputs.
 
+    Raises:
+        TypeError, ValueError: as `squared_error`; y must be whole numbers from 0 to C-1.
+
     >>> round(cross_entropy(np.zeros((1, 1, 4)), np.array([[2]]), np.ones((1, 1)))[0], 4)
     1.3863
     """
+    mask = _check(outputs, mask)
+    y = _classes(y, outputs)
     weight = _weight(mask, outputs)
     shifted = outputs - outputs.max(axis=-1, keepdims=True)
     log_p = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
-    index = np.broadcast_to(np.asarray(y), outputs.shape[:-1])[..., None]
+    index = np.broadcast_to(y, outputs.shape[:-1])[..., None]
     loss = _total(-weight * np.take_along_axis(log_p, index, axis=-1))
     d_outputs = np.exp(log_p)
     np.put_along_axis(d_outputs, index, np.take_along_axis(d_outputs, index, axis=-1) - 1, axis=-1)
@@ -50,12 +67,13 @@ def cross_entropy(outputs, y, mask):
 
 
 def accuracy(outputs, y, mask):
-    """Return the share of selected steps at which the largest output is the right class.
+    """Return the share of selected steps at which the largest output is the right class; NaN where outputs are NaN.
 
     Args: as for `cross_entropy`.
     """
-    right = outputs.argmax(axis=-1) == y
-    share = (right * mask).sum(axis=(-2, -1)) / mask.sum()
+    mask = _check(outputs, mask)
+    right = np.where(np.isnan(outputs).any(axis=-1), np.nan, outputs.argmax(axis=-1) == _classes(y, outputs))
+    share = right[..., mask == 1].mean(axis=-1)
     return float(share) if share.ndim == 0 else share
 
 
@@ -66,7 +84,22 @@ def _total(terms):
 
 
 def _weight(mask, outputs):
-    selected = mask.sum()
-    if selected == 0:
-        raise ValueError("expected a mask that selects at least one step, got only zeros")
-    return (mask / selected).astype(outputs.dtype)[:, :, None]
+    return (mask / mask.sum()).astype(outputs.dtype)[:, :, None]
+
+
+def _check(outputs, mask):
+    """Raise unless outputs and mask fit each other; return the mask as an array."""
+    shaped(outputs, (*np.shape(outputs)[:-3], "T", "B", "C"), "outputs")
+    if 0 in outputs.shape:
+        raise ValueError(f"expected at least one step, sequence and output, got outputs of shape {outputs.shape}")
+    return zeros_and_ones(mask, outputs.shape[-3:-1], "mask")
+
+
+def _shape(y, outputs, axes):
+    """Return the shape that targets must have: one for all runs, or with the axes of runs in front."""
+    first = outputs.shape[:-3] if np.ndim(y) > axes else ()
+    return first + outputs.shape[-3:][:axes]
+
+
+def _classes(y, outputs):
+    return whole_numbers(y, _shape(y, outputs, 2), 0, outputs.shape[-1] - 1, "y")

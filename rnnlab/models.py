@@ -23,6 +23,7 @@ class Out:
         state: the final state, to start the next piece of a long sequence from; shaped as the state given.
         d_state: gradient of the initial state, shaped as the state.
         d_c: (T, B, H), TOTAL derivative with respect to an LSTM's memory; None for other cells.
+        h: shaped as d_h, the states themselves.
     """
 
     loss: float
@@ -32,6 +33,7 @@ class Out:
     state: Any
     d_state: Any = None
     d_c: Any = None
+    h: Any = None
 
 
 class Model:
@@ -79,8 +81,9 @@ class Model:
 
     def forward(self, params, x, state=None, lengths=None):
         """Return the outputs (T, B, C) and the final state, from inputs x (T, B, D); see `Stack.unroll`."""
+        self.check_readout(params)
         h, state, _ = self.stack.unroll(params, x, state, lengths=lengths)
-        return self._readout(params, h), state
+        return self._readout(params, _rows(h), h.shape), state
 
     def loss_and_grads(self, params, batch, state=None, truncate=None, work=None, lengths=None):
         """Run forward and back through time.
@@ -91,29 +94,53 @@ class Model:
             state: the initial state: (B, H), or the pair (h, c) of an LSTM, or with layers (L * directions, B, H) as in
                 torch; zeros if None.
             truncate: see `backprop`.
-            work: a `Workspace`; then `out.d_h` and the states hold until the next call.
+            work: a `Workspace`; then `out.h`, `out.d_h` and `out.state` hold until the next call.
             lengths: (B,) lengths of padded sequences; see `unroll`. The mask must not select padding.
 
         Returns:
-            Out: `.loss`, `.grads`, `.d_h`, `.outputs`, `.state`, `.d_state`, `.d_c`.
+            Out: `.loss`, `.grads`, `.d_h`, `.outputs`, `.state`, `.d_state`, `.d_c`, `.h`. If the forward pass
+            overflows, they hold infinities and NaN.
+
+        Raises:
+            TypeError: an array is not float32/float64, or dtypes are mixed.
+            ValueError: wrong rank or size, an empty batch, NaN or infinite data, a missing parameter.
         """
+        check_batch(batch)
+        if truncate is not None:
+            positive_integer(truncate, "truncate")
+        self.check_readout(params)
         h, state, record = self.stack.unroll(params, batch.x, state, work, lengths)
-        shaped(batch.mask, h.shape[-3:-1], "batch.mask", "one entry for each step of each sequence")
-        outputs = self._readout(params, h)
+        h_rows = _rows(h)  # once: the states of gated cells lie in columns, so that this is a copy
+        outputs = self._readout(params, h_rows, h.shape)
         loss, d_outputs = self.loss(outputs, batch.y, batch.mask)
         # The immediate derivative: the path from h_t to the loss through output_t alone.
         rows = _rows(d_outputs)
         d_h = (rows @ params["weight_out"]).reshape(h.shape)
         back = self.stack.backprop(params, record, d_h, truncate=truncate)
-        grads = {**back.params, "weight_out": transposed(rows) @ _rows(h), "bias_out": rows.sum(axis=-2)}
-        return Out(loss, grads, back.d_h, outputs, state, back.d_state, back.d_c)
+        grads = {**back.params, "weight_out": transposed(rows) @ h_rows, "bias_out": rows.sum(axis=-2)}
+        return Out(loss, grads, back.d_h, outputs, state, back.d_state, back.d_c, h)
 
-    def _readout(self, params, h):
+    def check_readout(self, params):
+        """Raise unless the readout's parameters are there and fit the cells'."""
         has_names(params, self.shapes)
+        first, shape = next(iter(self.shapes.items()))
+        runs = np.shape(params[first])[: np.ndim(params[first]) - len(shape)]
         for name in ("weight_out", "bias_out"):
-            shaped(params[name], (*h.shape[:-3], *self.shapes[name]), name)
-        outputs = _rows(h) @ transposed(params["weight_out"]) + params["bias_out"][..., None, :]
-        return outputs.reshape(*h.shape[:-1], self.output_size)
+            shaped(params[name], (*runs, *self.shapes[name]), name, f"with the runs of {first}" if runs else "")
+            if params[name].dtype != getattr(params[first], "dtype", None):
+                raise TypeError(f"expected all parameters of one dtype, got {name} of {params[name].dtype}; use astype")
+
+    def _readout(self, params, h_rows, shape):
+        outputs = h_rows @ transposed(params["weight_out"]) + params["bias_out"][..., None, :]
+        return outputs.reshape(*shape[:-1], self.output_size)
+
+
+def check_batch(batch):
+    """Raise TypeError unless a batch has x, y and mask by these names."""
+    if not all(hasattr(batch, name) for name in ("x", "y", "mask")):
+        raise TypeError(
+            f"expected a batch with .x, .y and .mask, got a {type(batch).__name__}; try rnnlab.Batch(x, y, mask)"
+        )
 
 
 def _rows(array):

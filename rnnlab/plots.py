@@ -2,9 +2,10 @@
 
 from cycler import cycler
 
-# Okabe and Ito's colour-blind safe colours, the pale ones darkened to a contrast of at least 3:1 on white.
+#: Okabe and Ito's colour-blind safe colours, the pale ones darkened to a contrast of at least 3 on white.
 SERIES = ["#0072b2", "#c4500a", "#008060", "#a3568a", "#8a6d00", "#3a86b8", "#5b5b5b", "#7a3e2a"]
 
+#: Matplotlib settings of every figure in the book, as for `matplotlib.rc_context`.
 STYLE = {
     "axes.facecolor": "none",
     "axes.grid": True,

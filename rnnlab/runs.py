@@ -10,7 +10,7 @@ def per_run(setting, param):
         ValueError: the parameter has other axes of runs in front.
     """
     if not isinstance(setting, np.ndarray):
-        return setting
+        return float(setting)  # NumPy's own float64 would turn a float32 parameter into float64
     if tuple(param.shape[: setting.ndim]) != setting.shape:
         raise ValueError(f"expected parameters with the runs {setting.shape} in front, got shape {tuple(param.shape)}")
     return setting.reshape(setting.shape + (1,) * (param.ndim - setting.ndim)).astype(param.dtype)

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from rnnlab.bptt import Workspace, backprop, unroll
-from rnnlab.checks import positive_integer, shaped, whole_numbers
+from rnnlab.bptt import TIME_MAJOR, Workspace, backprop, unroll
+from rnnlab.checks import has_names, is_cell, positive_integer, shaped, whole_numbers
 from rnnlab.tapes import as_state, as_tuple
 
 
@@ -28,6 +28,7 @@ class Stack:
     """
 
     def __init__(self, cell, layers=1, bidirectional=False):
+        is_cell(cell)
         self.layers = positive_integer(layers, "layers")
         if not isinstance(bidirectional, bool):
             raise ValueError(f"expected bidirectional to be True or False, got {bidirectional!r}")
@@ -59,8 +60,11 @@ class Stack:
         if self.single:
             h, state, tape = unroll(self.cell, params, x, state, work, lengths)
             return h, state, Record([tape], None)
+        has_names(params, self.shapes)
+        of_runs = np.shape(x)[: max(np.ndim(x) - 3, 0)]  # unroll compares them with the parameters
+        shaped(x, (*of_runs, "T", "B", self.cell.input_size), "x", TIME_MAJOR)
         work = work or Workspace()
-        states, finals, tapes = self._split(state, "state"), [], []
+        states, finals, tapes = self.split_state(state, "state"), [], []
         order = reading_order(x, lengths) if len(self.directions) == 2 else None
         for layer in self._by_layer():
             sides = []
@@ -79,12 +83,14 @@ class Stack:
         Returns:
             StackBack: `.params`, `.d_h` (T, B, width) TOTAL derivative at the top layer, `.d_state`, `.d_x`, `.d_c`.
         """
+        if not isinstance(record, Record):
+            raise TypeError(f"expected the record that Stack.unroll returned, got a {type(record).__name__}")
         if self.single:
             back = backprop(self.cell, params, record.tapes[0], d_h, d_state, truncate)
             return StackBack(back.params, back.d_h, back.d_state, lambda: back.d_x, back.d_c)
         runs, (T, B) = record.tapes[0].runs, record.tapes[0].h.shape[-3:-1]
         shaped(d_h, (*runs, T, B, self.width), "d_h", "it must have the shape of the states that unroll returned")
-        d_states, tapes = list(self._split(d_state, "d_state")), list(record.tapes)
+        d_states, tapes = list(self.split_state(d_state, "d_state")), list(record.tapes)
         grads, d_finals, top = {}, [], None
         for layer in reversed(self._by_layer()):
             backs = []
@@ -110,7 +116,7 @@ class Stack:
         """Return the parameters with this ending under the cell's own names, as far as they are there."""
         return {name: params[name + end] for name in self.cells[end].shapes if name + end in params}
 
-    def _split(self, state, name):
+    def split_state(self, state, name):
         """Yield the state of each cell from the stacked one, or None for each."""
         if state is None:
             yield from (None for _ in self.cells)
@@ -119,9 +125,9 @@ class Stack:
         if len(names) > 1 and not (isinstance(state, tuple | list) and len(state) == len(names)):
             raise ValueError(f"expected {name} to be the pair ({', '.join(names)}), got a {type(state).__name__}")
         for array in arrays:
-            if np.ndim(array) < 3 or array.shape[-3] != len(self.cells):
-                want = f"({len(self.cells)}, B, {self.cell.hidden_size})"
-                raise ValueError(f"expected {name} of shape {want}, got {np.shape(array)}; one entry for each cell")
+            of_runs = np.shape(array)[: max(np.ndim(array) - 3, 0)]
+            shape = (*of_runs, len(self.cells), "B", self.cell.hidden_size)
+            shaped(array, shape, name, "one entry for each cell of the stack")
         yield from (as_state([array[..., index, :, :] for array in arrays]) for index in range(len(self.cells)))
 
     def _join(self, states):
@@ -153,7 +159,6 @@ class StackBack:
 
 def reading_order(x, lengths):
     """Return (T, B, 1), the step that a reader from the end reads at each step; padding stays where it is."""
-    shaped(x, ("...",) * (x.ndim - 1) + (x.shape[-1],), "x")
     T, B = x.shape[-3:-1]
     lengths = np.full(B, T) if lengths is None else whole_numbers(lengths, (B,), 1, T, "lengths")
     t = np.arange(T)[:, None]

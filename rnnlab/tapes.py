@@ -7,41 +7,36 @@ Inside a tape every array starts with an axis of R independent runs (R = 1 witho
 """
 
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import pairwise
 from math import prod
 
 import numpy as np
 
-# Runs are stacked while one step's array of theirs has at most this many numbers. Above it a product is long enough
-# that a stack saves nothing, and one run after the other keeps its arrays in the cache.
-STACKED = 4096
-# Local derivatives are prepared for as many steps at once as fill this many numbers: on small networks for the whole
-# sequence in a few calls, on large ones for a few steps, so that they are still in the cache when they are used.
-PREPARED = 32768
+# Runs are stacked while one step's array of theirs has at most this many numbers, if that are a few runs at least. For
+# larger ones a product is long enough that a stack saves nothing, and one run after the other stays in the cache.
+STACKED, FEWEST = 16384, 8
+# Local derivatives are prepared for as many steps at once as fill this many numbers: in few calls on small networks,
+# and on large ones shortly before they are used, while they are in the cache.
+PREPARED = 131072
 
 
 def chunks(R, numbers):
     """Cut R runs, each with this many numbers in a step's array, into indices: a slice of runs, or one run."""
-    size = min(R, STACKED // numbers)
-    if size <= 1:
+    size = STACKED // numbers
+    if R == 1 or size < FEWEST:
         return list(range(R))
     return [slice(first, min(first + size, R)) for first in range(0, R, size)]
 
 
 def transposed(array):
     """Return the view with the last two axes exchanged."""
-    return np.swapaxes(array, -1, -2)
+    return array.swapaxes(-1, -2)
 
 
 def by_step(array):
     """Return the view ([R,] T, B, N) -> (T, [R,] B, N) whose entries are what one step works on."""
     return np.moveaxis(array, -3, 0)
-
-
-def parts_by_step(array, axis):
-    """Return the view of an array with the axes T, B, H and parts, such as gates, on this axis: (T, parts, ...)."""
-    return np.moveaxis(array, (-4, axis), (0, 1))
 
 
 class Tape:
@@ -52,36 +47,33 @@ class Tape:
 
     Attributes:
         h: (*runs, T, B, H), states after each step.
-        local: (R, block, factors, B, H), what the backward steps of one block of steps multiply with; see `prepare`.
+        local: (factors, R, T, B, H), in columns (factors, R, T, H, B), what the steps back multiply with, and then the
+            products; filled for one block of steps after the other, see `prepare`.
         forward: for each chunk of runs what `cell.steps` takes: the views of each step, then what all steps share.
-        backward: for each chunk of runs the chunk, and what `cell.steps_back` takes, the last step first.
+        backward: the same for `cell.steps_back`, which takes the views from the last to the first.
     """
 
     factors = 1  # arrays of local derivatives for one step
 
     def __init__(self, cell, T, B, dtype, runs=(), x_runs=False):
-        H, D, R = cell.hidden_size, cell.input_size, prod(runs)
+        D, H, R = cell.input_size, cell.hidden_size, prod(runs)
         self.cell, self.T, self.B, self.R, self.runs, self.dtype = cell, T, B, R, tuple(runs), np.dtype(dtype)
-        self.states = self.array(T + 1, B, H)  # states[:, t] enters step t
-        self.x1 = np.ones((R if x_runs else 1, T, B, D + 1), dtype)  # [x_t, 1], so that the bias is a column of W_ih
-        self.x = self.x1[..., :-1] if x_runs else self.x1[0, ..., :-1]
-        self.d_h_all = self.array(T, B, H)
-        self.d_h_before = self.array(B, H)  # what flows back through one more step
-        self.block = max(1, min(T, PREPARED // (self.factors * B * H)))
-        self.local = self.array(self.block, self.factors, B, H)
-        self.lay_out(T, B, H)
-        self.h, self.d_h = self.public(self.states[:, 1:]), self.public(self.d_h_all)
+        self.x_runs, self.block = x_runs, max(1, min(T, PREPARED // (self.factors * B * H)))
         self.chunks = chunks(R, B * H)
+        self.lay_out(T, B, D, H)
+        self.h, self.d_h = self.public(self.states[:, 1:]), self.public(self.d_h_all)
         self.forward = [self.forward_views(chunk) for chunk in self.chunks]
-        self.backward = [(chunk, *self.last_first(*self.backward_views(chunk))) for chunk in self.chunks]
-
-    def last_first(self, views, *shared):
-        """Return what `cell.steps_back` takes, its views in the order in which it walks."""
-        return views[::-1], shared
+        self.backward = [self.backward_views(chunk) for chunk in self.chunks]
 
     def array(self, *shape):
         """Make an array of zeros with the axis of runs in front."""
         return np.zeros((self.R, *shape), self.dtype)
+
+    def per_step(self, T, *shape):
+        """Make an array (R, T, ...) of zeros; in memory, runs that are stacked are side by side in each step."""
+        if isinstance(self.chunks[0], slice):
+            return np.moveaxis(np.zeros((T, self.R, *shape), self.dtype), 0, 1)
+        return self.array(T, *shape)
 
     def public(self, array):
         """Return the view with the runs axes as the caller has them."""
@@ -90,14 +82,6 @@ class Tape:
     def private(self, array):
         """Return the view with one axis of runs."""
         return array.reshape((self.R,) + array.shape[len(self.runs) :])
-
-    def dot_for(self, chunk):
-        """Return the product: `dot` costs half a call of np.matmul, which a stack of runs needs."""
-        return np.matmul if isinstance(chunk, slice) else np.ndarray.dot  # np.dot is this and a call in Python
-
-    def flat(self, array):
-        """Return the view in which steps and sequences are one axis of rows."""
-        return array.reshape(len(array), self.T * self.B, -1)
 
     # A cell with a second state array, or more to record, extends these three.
 
@@ -115,7 +99,7 @@ class Tape:
 
     def begin(self, params, x, state):
         """Take parameters, inputs and the initial state; the steps of `forward` can run after this."""
-        self.x[...] = self.private(x) if self.x.ndim > 3 else x
+        self.x[...] = self.private(x) if self.x_runs else x
         for array, given in zip(self.state_arrays(), as_tuple(state, self.cell), strict=True):
             array[:, 0] = 0 if given is None else self.private(given) if given.ndim > 2 else given
         self.take_weights({name: self.private(params[name]) for name in self.cell.shapes})
@@ -151,15 +135,9 @@ class Tape:
 
     def prepare(self, chunk, last):
         """Fill the local derivatives of the block of steps that ends before step `last`."""
-        first = (last - 1) // self.block * self.block
+        steps = slice((last - 1) // self.block * self.block, last)
         runs = chunk if isinstance(chunk, slice) else slice(chunk, chunk + 1)
-        self.local_derivatives(runs, slice(first, last), self.local[runs, : last - first])
-
-    def all_local(self):
-        """Return the local derivatives of every step, (factors, *runs, T, B, H)."""
-        local = self.array(self.T, self.factors, self.B, self.cell.hidden_size)
-        self.local_derivatives(slice(None), slice(0, self.T), local)
-        return np.moveaxis(self.public(local), -3, 0)
+        self.local_derivatives(runs, steps, self.local[:, runs, steps])
 
     def enter(self, chunk, t):
         """Add the derivative with respect to the final state of the sequences whose last step is t."""
@@ -182,10 +160,59 @@ class Tape:
         """Return the total derivative of a second state array, where the cell has one."""
         return None
 
-    def input_gradients(self, d_z, weight_ih):
-        """Return dL/dx, (*runs, T, B, D), from d_z (R, T, B, G*H)."""
-        d_x = np.matmul(self.flat(d_z), weight_ih)
-        return self.public(d_x.reshape(self.R, self.T, self.B, -1))
+
+class ColumnTape(Tape):
+    """Record a gated cell. A sequence is a column in the arrays of a step, so every gate of a step is contiguous.
+
+    Weights then multiply from the left in torch's own shapes, and one product makes a step's pre-activations:
+    z_t = [W_hh W_ih b] [h_{t-1}; x_t; 1].
+
+    Attributes:
+        hx1: (R, T+1, K, B), [h_{t-1}; x_t; 1], what the weights of step t multiply; K = H + D + 1.
+    """
+
+    def lay_out(self, T, B, D, H):
+        self.hx1 = self.per_step(T + 1, H + D + 1, B)
+        self.hx1[..., -1, :] = 1
+        self.states, self.x = transposed(self.hx1[..., :H, :]), transposed(self.hx1[:, :T, H:-1])
+        self.d_h_columns, self.d_h_before_columns = self.per_step(T, H, B), self.array(H, B)
+        self.d_h_all, self.d_h_before = transposed(self.d_h_columns), transposed(self.d_h_before_columns)
+        self.beside = {}
+        self.lay_out_gates(T, B, H)
+
+    def times(self, W, chunk):
+        """Return the function (columns, out) that multiplies columns with W from the left."""
+        # The method costs half a call of np.matmul, which a stack of runs needs.
+        return partial(np.matmul, W[chunk]) if isinstance(chunk, slice) else W[chunk].dot
+
+    def by_part(self, array):
+        """Return the view (R, T, N * H, B) -> (N, R, T, H, B)."""
+        return np.moveaxis(array.reshape(*array.shape[:2], -1, self.cell.hidden_size, self.B), 2, 0)
+
+    def parts(self, array, *borders):
+        """Return the views of these parts of an array (..., N * H, B), each from one border to another."""
+        H = self.cell.hidden_size
+        return [array[..., first * H : last * H, :] for first, last in borders]
+
+    def all_local(self):
+        """Return the local derivatives of every step, (factors, *runs, T, B, H)."""
+        local = np.empty_like(self.local)
+        self.local_derivatives(slice(None), slice(None, self.T), local)
+        return transposed(local.reshape(self.factors, *self.runs, *local.shape[2:]))
+
+    def input_gradients(self, d_z, W_ih_T):
+        """Return dL/dx, (*runs, T, B, D), from dL/dz (R, T, G*H, B)."""
+        return self.public(transposed(np.matmul(W_ih_T[:, None], d_z)))
+
+    def side_by_side(self, name, array):
+        """Return (R, T, N, B) as (R, N, T * B), for one product over all steps and sequences."""
+        array = array.swapaxes(1, 2)
+        if self.B == 1:
+            return array[..., 0]
+        if name not in self.beside:
+            self.beside[name] = np.empty(array.shape, self.dtype)
+        self.beside[name][...] = array
+        return self.beside[name].reshape(*array.shape[:2], -1)
 
 
 def as_tuple(state, cell):

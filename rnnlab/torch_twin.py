@@ -5,11 +5,15 @@ import torch
 from torch.nn import functional as F
 
 from rnnlab import losses
+from rnnlab.bptt import check_inputs, check_params, check_state
 from rnnlab.cells import RNNCell
+from rnnlab.checks import has_names, positive_integer
 from rnnlab.gru import ChoGRUCell, GRUCell
 from rnnlab.lstm import LSTMCell
-from rnnlab.models import Out
+from rnnlab.models import Model, Out, check_batch
 from rnnlab.tapes import as_state, as_tuple
+
+__all__ = ["TorchModel"]
 
 NONLINEARITIES = {"tanh": torch.tanh, "relu": torch.relu, "linear": lambda z: z}
 
@@ -79,16 +83,19 @@ class TorchModel:
         device: where the tensors live.
 
     Raises:
+        TypeError: it is no `Model`.
         ValueError: the loss or the cell has no counterpart in torch.
     """
 
     def __init__(self, model, device="cpu"):
+        if not isinstance(model, Model):
+            raise TypeError(f"expected a rnnlab.Model, got {model!r}")
         if model.loss not in LOSSES:
             raise ValueError(f"expected one of rnnlab's losses, got {model.loss!r}: add its counterpart to LOSSES")
         steps = [step for kind, step in STEPS.items() if isinstance(model.cell, kind)]
         if not steps:
             raise ValueError(f"expected one of rnnlab's cells, got {model.cell!r}: add its counterpart to STEPS")
-        self.model, self.cell, self.loss, self.device = model, model.cell, LOSSES[model.loss], device
+        self.model, self.cell, self.loss, self.device = model, model.cell, LOSSES[model.loss], torch.device(device)
         self.step = steps[0]
 
     def init(self, rng, dtype=np.float64):
@@ -97,8 +104,9 @@ class TorchModel:
 
     def loss_and_grads(self, params, batch, state=None, truncate=None, work=None, lengths=None):
         """Return `Out` with tensors; see `Model.loss_and_grads`. `work` is accepted and not used."""
+        self._check(params, batch, state, truncate, lengths)
         params = {name: self._leaf(param) for name, param in params.items()}
-        x, y, mask = (self._tensor(array) for array in batch)
+        x, y, mask = (self._tensor(array) for array in (batch.x, batch.y, batch.mask))
         initial = self._initial(x, state)
         lengths = torch.full((x.shape[1],), len(x)) if lengths is None else self._tensor(lengths)
         h, final, visited = self._unroll(params, x, initial, truncate, lengths)
@@ -109,7 +117,29 @@ class TorchModel:
         d_visited = [torch.cat([torch.stack(list(map(_grad, side))) for side in sides], dim=2) for sides in visited]
         d_state = as_state([self._shaped(list(map(_grad, arrays))) for arrays in zip(*initial, strict=True)])
         state = as_state([self._shaped(list(arrays)).detach() for arrays in zip(*final, strict=True)])
-        return Out(loss.item(), grads, d_visited[0], outputs.detach(), state, d_state, *d_visited[1:])
+        d_c = d_visited[1] if len(d_visited) > 1 else None
+        return Out(loss.item(), grads, d_visited[0], outputs.detach(), state, d_state, d_c, h.detach())
+
+    def _check(self, params, batch, state, truncate, lengths):
+        """Raise what `Model.loss_and_grads` would: these are the checks of the NumPy half."""
+        check_batch(batch)
+        has_names(params, self.model.shapes)
+        stack, arrays, x = self.model.stack, {name: _array(param) for name, param in params.items()}, _array(batch.x)
+        for end, cell in stack.cells.items():
+            own = {name: arrays[name + end] for name in cell.shapes}
+            if runs := check_params(cell, own):
+                raise ValueError(f"expected parameters of one run, got runs {runs}; only rnnlab.Model takes runs")
+        self.model.check_readout(arrays)
+        end, lowest = next(iter(stack.cells.items()))
+        check_inputs(lowest, {name: arrays[name + end] for name in lowest.shapes}, x, None, (), lengths)
+        if state is not None:
+            state = tuple(map(_array, state)) if isinstance(state, tuple | list) else _array(state)
+            for one in [state] if stack.single else stack.split_state(state, "state"):
+                check_state(lowest, one, (), x.shape[1], x.dtype, "state")
+        if truncate is not None:
+            positive_integer(truncate, "truncate")
+        # The loss says what targets and mask it takes.
+        self.model.loss(np.zeros((*x.shape[:2], self.model.output_size), x.dtype), _array(batch.y), _array(batch.mask))
 
     def _unroll(self, params, x, initial, truncate, lengths):
         """Return the top layer's states (T, B, width), each cell's final state, and the top layer's states to ask."""
@@ -161,6 +191,10 @@ class TorchModel:
         if isinstance(array, torch.Tensor):
             return array.to(self.device)
         return torch.from_numpy(np.array(array)).to(self.device)  # np.array copies: tasks may give read-only views
+
+
+def _array(array):
+    return array.detach().cpu().numpy() if isinstance(array, torch.Tensor) else array
 
 
 def _grad(tensor):

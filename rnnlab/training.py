@@ -5,7 +5,6 @@ import sys
 from dataclasses import dataclass, field
 
 import numpy as np
-from tqdm import tqdm
 
 from rnnlab.bptt import Workspace
 from rnnlab.checks import positive_integer
@@ -113,6 +112,8 @@ def _differ(a, b):
 
 
 def _bar(updates, progress):
+    from tqdm import tqdm  # here, because it takes as long to load as all of rnnlab
+
     return tqdm(
         range(updates), desc="train", unit="update", delay=BAR_DELAY, leave=False, disable=not progress, file=sys.stderr
     )

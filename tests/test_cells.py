@@ -41,7 +41,7 @@ def test_every_cell_matches_finite_differences(name):
 
 class WithoutSlope(rl.RNNCell):
     def steps_back(self, views, dot, W_hh, d_h_before):
-        for d_h, _, d_z in views:
+        for d_h, d_z in views:
             d_h += d_h_before
             d_z[...] = d_h  # the tanh derivative is missing
             dot(d_z, W_hh, d_h_before)
@@ -54,8 +54,8 @@ class Transposed(rl.RNNCell):
 
 class Forgetful(rl.RNNCell):
     def steps_back(self, views, dot, W_hh, d_h_before):
-        for d_h, slope, d_z in views:
-            d_z[...] = slope * d_h  # what came back through time is not added
+        for d_h, d_z in views:
+            d_z *= d_h  # what came back through time is not added
             dot(d_z, W_hh, d_h_before)
 
 
@@ -91,13 +91,14 @@ def test_finite_differences_catch_a_fault_in_each_local_derivative(name):
 def test_finite_differences_catch_a_state_that_forgets_the_way_back(name):
     problem = random_problem(4, 3, 2, 5, name, seed=1)
     cell, reference = problem[0], finite_difference_gradients(*problem)
-    right = type(cell).step_back
+    right = type(cell).steps_back
 
-    def wrong(dot, d_h, d_h_before, *views):
-        d_h_before[...] = 0  # what came back through time is not added
-        right(cell, dot, d_h, d_h_before, *views)
+    def wrong(views, W_times, d_h_before, *shared):
+        for view in views:
+            d_h_before[...] = 0  # what came back through time is not added
+            right(cell, [view], W_times, d_h_before, *shared)
 
-    cell.step_back = wrong
+    cell.steps_back = wrong
     assert worst_gap(all_gradients(*problem), reference) > 1e-2
 
 

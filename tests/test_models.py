@@ -89,7 +89,7 @@ def test_bad_models_and_batches():
     with pytest.raises(ValueError, match="one of rnnlab's losses"):
         TorchModel(rl.Model(cell, 1, lambda *_: None))
     model, params, batch = problem("adding")
-    with pytest.raises(ValueError, match=r"expected batch.mask of shape \(8, 3\), got \(7, 3\)"):
+    with pytest.raises(ValueError, match=r"expected mask of shape \(8, 3\), got \(7, 3\)"):
         model.loss_and_grads(params, batch._replace(mask=batch.mask[1:]))
     with pytest.raises(ValueError, match=r"missing \['weight_out'\]"):
         model.forward({name: p for name, p in params.items() if name != "weight_out"}, batch.x)

@@ -28,6 +28,7 @@ def flat(back):
 def test_runs_equal_one_by_one(stacked, T, B, D, H, name, runs, own_x, own_state, seed):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tapes, "STACKED", stacked)
+        patch.setattr(tapes, "FEWEST", 2)
         cell, params, x, state, d_h = random_problem(T, B, D, H, name, seed, runs=runs)
         rng = np.random.default_rng(seed + 3)
         x = rng.normal(size=(*runs, *x.shape)) if own_x else x
@@ -49,8 +50,9 @@ def test_runs_equal_one_by_one(stacked, T, B, D, H, name, runs, own_x, own_state
 
 def test_runs_are_cut_into_chunks():
     assert tapes.chunks(1, 10) == [0]
+    assert tapes.chunks(5, 16384) == [0, 1, 2, 3, 4]
     assert tapes.chunks(5, 4096) == [0, 1, 2, 3, 4]
-    assert tapes.chunks(5, 2000) == [slice(0, 2), slice(2, 4), slice(4, 5)]
+    assert tapes.chunks(20, 2048) == [slice(0, 8), slice(8, 16), slice(16, 20)]
     assert tapes.chunks(64, 32) == [slice(0, 64)]
 
 

@@ -132,7 +132,7 @@ def test_bad_stacks():
         stack.unroll(params, x, tuple(array[0] for array in state))
     with pytest.raises(ValueError, match=r"expected state to be the pair \(h, c\), got a ndarray"):
         stack.unroll(params, x, state[0])
-    with pytest.raises(ValueError, match=r"missing \['weight_hh'\]"):
+    with pytest.raises(ValueError, match=r"missing \['weight_hh_l1_reverse'\]"):
         stack.unroll({name: p for name, p in params.items() if name != "weight_hh_l1_reverse"}, x)
     _, _, record = stack.unroll(params, x)
     with pytest.raises(ValueError, match=r"expected d_h of shape \(4, 2, 6\), got \(4, 2, 3\)"):

@@ -117,7 +117,7 @@ def make_environment() -> None:
         return
     if Path(sys.prefix).resolve() == ENV:
         raise Failure("the environment is out of date and in use here: run `deactivate`, then the same command again")
-    say("Making the environment in .venv: once, some minutes, about 2 GB.")
+    say("Making the environment in .venv: once, some minutes, about 2.5 GB.")
     STAMP.unlink(missing_ok=True)  # before anything else: from here on .venv is not to be trusted
     LOG.unlink(missing_ok=True)
     with Progress() as progress:
