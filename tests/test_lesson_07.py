@@ -69,6 +69,7 @@ def test_the_size_of_all_gradients_cancels_and_an_explosion_stays_with_adagrad(l
         np.testing.assert_allclose(small, large, rtol=1e-2)
     after = rates("one explosion", 0.99, 1.0)
     assert after[-1, 0] == pytest.approx(1 / np.sqrt(999 + 1e6)) and after[-1, 1] > 0.4
+    assert after[-1, 1] > after[-2, 1] and after[-1, 2] == pytest.approx(after[-1, 1], rel=0.01)  # and rise on, alike
     assert rates("constant", 0.9, 1.0)[-1, 0] == pytest.approx(1 / np.sqrt(1000))
 
 
@@ -121,6 +122,12 @@ def test_without_correction_the_best_learning_rate_is_lower_and_the_losses_are_a
     assert lesson["RATES"][chosen[False]] <= lesson["RATES"][chosen[True]] / 3
     ranges = [(trials[c][chosen[c]].min(), trials[c][chosen[c]].max()) for c in (True, False)]
     assert max(low for low, _ in ranges) < min(high for _, high in ranges)
+
+
+def test_the_correction_is_a_schedule_that_rises_after_its_first_updates(lesson):
+    rate = 1 / lesson["overshoot"]
+    assert rate.argmin() == 11 and (np.diff(rate[11:]) > 0).all() and rate.max() < 1
+    assert lesson["without"] == pytest.approx(lesson["with_it"] / rate)
 
 
 # ---------------------------------------------------------------- epsilon
@@ -201,7 +208,22 @@ def test_what_the_lesson_says_of_five_million_updates(lesson):
         assert x("Adam", rate, "cycle")[0, -1] == 1
         assert x("AMSGrad", rate, "cycle")[0, -1] < -0.5
     assert x("AMSGrad", "0.1 / sqrt(t)", "cycle")[0, -1] == pytest.approx(-0.69, abs=0.01)
-    assert x("AMSGrad", "0.1 / sqrt(t)", "random")[:, -1].min() > 0.3
+    too_slow, too_noisy = x("AMSGrad", "0.1 / sqrt(t)", "random"), x("AMSGrad", "0.01", "random")
+    assert too_slow.shape == too_noisy.shape == (5, len(lesson["LOOKS"]))
+    assert too_slow[:, lesson["LOOKS"] <= 100].max(axis=1).min() > 0.8 and too_slow[:, -1].min() > 0.3
+    assert too_noisy[:, -1].max() > 0.5 and too_noisy[:, -1].min() < -0.5
+    assert np.abs(np.diff(too_noisy[:, lesson["LOOKS"] > 10**6])).max(axis=1).min() > 0.1  # the runs still swing
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_amsgrad_walks_the_wrong_way_before_the_first_large_gradient(seed):
+    g = np.where(np.random.default_rng(seed).random(10_000) < 0.01, 1010.0, -10.0)
+    x = m = v = v_max = 0.0
+    for t in range(1, int(g.argmax()) + 1):
+        m, v = 0.9 * m + 0.1 * g[t - 1], 0.99 * v + 0.01 * g[t - 1] ** 2
+        v_max = max(v, v_max)
+        x = min(1.0, x - 0.1 / np.sqrt(t) * m / np.sqrt(v_max))
+    assert x > 0.8
 
 
 def test_the_five_million_updates_begin_as_stored():
@@ -275,6 +297,8 @@ def test_what_the_lesson_concludes_from_the_reach(lesson):
     assert ends(30, "Adam")[0] < ends(30, "SGD")[1] and learned(30, "Adam") == 5  # the intervals overlap
     assert learned(30, "two rates") == 0
     assert sum(learned(60, rule) for rule in lesson["REACH_COLORS"]) == 0
+    assert min(lesson["at_60"]) > 0.14 and len(lesson["at_60"]) == 75
+    assert sum(lesson["partly"].values()) == 0  # of SGD, two rates and AdaGrad, at 40 steps
     longest = max(stored("adaptive_reach")["fresh"], key=lambda run: run["largest_norm"])
     assert longest["rule"] in adaptive and longest["largest_norm"] > 100
 

@@ -131,7 +131,7 @@ def settings():
     return {
         "task": "Adding",
         "model": f"{MODEL.cell!r}, PyTorch's starting weights, float64",
-        "clip": repr(CLIP),
+        "clip": f"by norm at {CLIP.max_norm:g}",
         "rules": {rule: repr(make(LEARNING_RATES[rule][0])) for rule, make in RULES.items()},
         "updates": UPDATES,
         "batch_size": BATCH_SIZE,
