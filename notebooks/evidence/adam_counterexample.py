@@ -45,16 +45,15 @@ def gradients():
         first += BLOCK
 
 
-def follow(steps, progress=False):
-    """Return the steps at which was looked, and x and the mean regret there, (looks, columns)."""
-    looks = np.unique(np.geomspace(1, steps, 60).round().astype(int))
+def follow(looks, progress=False):
+    """Return x and the mean regret at these steps, (looks, columns)."""
     start = np.array([RATES[rate][0] for _, rate, _ in COLUMNS])
     power = np.array([RATES[rate][1] for _, rate, _ in COLUMNS])
     keeps_largest = np.array([rule == "AMSGrad" for rule, _, _ in COLUMNS])
     problem = np.array([PROBLEMS.index(problem) for _, _, problem in COLUMNS])
     x, m, v, largest, regret = np.zeros((5, len(COLUMNS)))
     seen, blocks = [], gradients()
-    for t in tqdm(range(1, steps + 1), disable=not progress, unit="step", unit_scale=True):
+    for t in tqdm(range(1, looks[-1] + 1), disable=not progress, unit="step", unit_scale=True):
         row = (t - 1) % BLOCK
         if row == 0:
             block = next(blocks)[:, problem]
@@ -66,14 +65,15 @@ def follow(steps, progress=False):
         v = BETA2 * v + (1 - BETA2) * g * g
         largest = np.where(keeps_largest, np.maximum(largest, v), v)
         x = np.clip(x - start / t**power * m / np.sqrt(largest), -1, 1)
-    return looks, *np.moveaxis(np.array(seen), 1, 0)
+    return np.moveaxis(np.array(seen), 1, 0)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"), help="where the result goes")
     out, began = parser.parse_args().out, time.process_time()
-    looks, x, regret = follow(STEPS, progress=True)
+    looks = np.unique(np.geomspace(1, STEPS, 60).round().astype(int))
+    x, regret = follow(looks, progress=True)
     settings = {"beta1": BETA1, "beta2": BETA2, "x_1": 0, "steps": STEPS, "looks": looks.tolist()}
     made = {
         "command": "python notebooks/evidence/adam_counterexample.py",
