@@ -86,6 +86,15 @@ def test_rmsprop_and_adam_recall_rare_symbols_better_than_sgd_and_adagrad_is_ope
         assert lesson["best"][rule] in lesson["HALF_DECADES"][1:-1]  # not at the edge of its grid
 
 
+def test_a_higher_rate_costs_sgd_the_other_symbols_before_it_finds_the_rare_ones(lesson):
+    def shares(k):
+        return np.mean([lesson["recalled"](history.params) for history in lesson["pilot"]["SGD", k]], axis=0)
+
+    chosen, higher, highest = shares(1.0), shares(3.0), shares(10.0)
+    assert lesson["best"]["SGD"] == 1.0 and (higher[2:6] < chosen[2:6]).all()
+    assert max(chosen[-2:].mean(), higher[-2:].mean(), highest[-2:].mean()) < 1 / 8  # no better than guessing
+
+
 def test_the_rare_figure_shows_the_pilot_networks(lesson):
     (ax,), sentence = drawn(lesson["rare_symbols"], rule="Adam", k=lesson["best"]["Adam"])
     shares = [lesson["recalled"](history.params) for history in lesson["pilot"]["Adam", lesson["best"]["Adam"]]]
