@@ -5,6 +5,7 @@ import functools
 import http.server
 import os
 import shutil
+import signal
 import subprocess
 import sysconfig
 import threading
@@ -14,6 +15,10 @@ from pathlib import Path
 # Before anything imports NumPy: at the sizes of this project a second BLAS thread costs more than it brings.
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(name, "1")
+
+# Some tests send Ctrl-C, which the background jobs of a shell ignore, and with them what they start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import pytest  # noqa: E402
 from filelock import FileLock  # noqa: E402

@@ -60,10 +60,16 @@ def outside(requests: list, *own: str) -> list:
     ]
 
 
-def violations(axe: Axe, page) -> list:
+def violations(axe: Axe, page, contrast_of_article=True) -> list:
     """Return the serious and critical accessibility violations of a page, with the first place of each."""
     # Preloading would fetch the style sheets again, which some of axe's rules want and no reader's browser does.
-    found = axe.run(page, options={"preload": False}).response["violations"]
+    runs = [(None, {"preload": False})]
+    if not contrast_of_article:
+        runs = [
+            (None, {"preload": False, "rules": {"color-contrast": {"enabled": False}}}),
+            ({"exclude": [["article"]]}, {"preload": False, "runOnly": ["color-contrast"]}),
+        ]
+    found = [one for context, options in runs for one in axe.run(page, context, options).response["violations"]]
     return [
         (one["id"], one["impact"], one["help"], one["nodes"][0]["html"])
         for one in found
@@ -117,7 +123,8 @@ def test_a_page_is_accessible(watch, server, axe, name, width, theme):
     page.evaluate("document.querySelectorAll('article details').forEach(details => details.open = true)")
     # A colour on its way from one theme to the other is none that a reader meets.
     page.evaluate("Promise.all(document.getAnimations().map(animation => animation.finished))")
-    assert violations(axe, page) == []
+    # The text of an article has the same colours at each width: its contrast, most of axe's time, is measured at one.
+    assert violations(axe, page, contrast_of_article=(width == 1280) == (theme == "light")) == []
 
 
 @pytest.mark.parametrize("name", PAGES)
