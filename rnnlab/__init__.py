@@ -48,7 +48,8 @@ from rnnlab.newer_optimizers import Lion, Muon, ScheduleFree
 from rnnlab.optimizers import SGD
 from rnnlab.peepholes import PeepholeLSTMCell
 from rnnlab.pools import processes
-from rnnlab.provenance import __version__, provenance
+from rnnlab.provenance import __version__ as __version__
+from rnnlab.provenance import provenance
 from rnnlab.regularizers import omega
 from rnnlab.schedules import Constant, CosineDecay, ExponentialDecay, OneCycle, ReduceOnPlateau, StepDecay, WarmUp
 from rnnlab.stacks import Stack
