@@ -48,14 +48,14 @@ from rnnlab.newer_optimizers import Lion, Muon, ScheduleFree
 from rnnlab.optimizers import SGD
 from rnnlab.peepholes import PeepholeLSTMCell
 from rnnlab.pools import processes
+from rnnlab.provenance import __version__ as __version__
+from rnnlab.provenance import provenance
 from rnnlab.regularizers import omega
 from rnnlab.schedules import Constant, CosineDecay, ExponentialDecay, OneCycle, ReduceOnPlateau, StepDecay, WarmUp
 from rnnlab.stacks import Stack
 from rnnlab.sweeps import sweep
 from rnnlab.tasks import Adding, Batch, Copy, TemporalOrder
 from rnnlab.training import evaluate, train
-
-__version__ = "0.1.0"
 
 __all__ = [
     "AGC",
@@ -118,6 +118,7 @@ __all__ = [
     "one_thread",
     "orthogonal",
     "processes",
+    "provenance",
     "save_state",
     "scale_to_spectral_radius",
     "sparse",

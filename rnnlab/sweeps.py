@@ -8,7 +8,6 @@ import inspect
 import itertools
 import numbers
 import os
-import platform
 import tokenize
 import warnings
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 from tqdm import tqdm
 
 from rnnlab.jobs import Flight, Job
+from rnnlab.provenance import provenance
 from rnnlab.tables import ADDED, Table
 
 TOGETHER = 32  # runs in one call, at most: beyond it stacking saves nothing more, and a crash loses more
@@ -139,7 +139,7 @@ def _provenance(run):
         source = "lambda" if getattr(run, "__name__", "") == "<lambda>" else inspect.getsource(run)
     except (OSError, TypeError, SyntaxError, tokenize.TokenError):  # no source, or a file that is none
         source = repr(type(run))
-    return {"run": source, "python": platform.python_version(), "numpy": np.__version__}
+    return {"run": source, **provenance()}
 
 
 def _name_failures(results, names):

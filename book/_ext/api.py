@@ -16,7 +16,7 @@ TOPICS = {
     "Models and losses": ["models", "stacks", "losses"],
     "Starting values": ["initializers"],
     "Tasks": ["tasks"],
-    "Training": ["training", "histories", "sweeps", "pools", "checkpoints", "regularizers"],
+    "Training": ["training", "histories", "sweeps", "pools", "checkpoints", "regularizers", "provenance"],
     "Optimizers": ["optimizers", "adagrads", "adams", "newer_optimizers", "schedules"],
     "Clipping": ["clipping", "adaptive_clipping"],
     "Diagnostics": ["diagnostics"],

@@ -16,7 +16,6 @@ that has diverged and one that learned nothing are equally useless.
 
 import argparse
 import json
-import platform
 import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -142,11 +141,6 @@ def settings():
     }
 
 
-def instructions():
-    """Return the vector instructions NumPy found here: rounding, and with it a long run, differs where they do."""
-    return sorted(np.show_config(mode="dicts")["SIMD Extensions"]["found"])
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"), help="where the result goes")
@@ -156,10 +150,7 @@ def main():
         pilot, fresh, seconds = compare(pool)
     made = {
         "command": "python notebooks/evidence/adaptive_reach.py",
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "rnnlab": rl.__version__,
-        "instructions": instructions(),
+        **rl.provenance(),
         "cpu_seconds": round(seconds),
     }
     parts = {name: ",\n".join(json.dumps(run) for run in runs) for name, runs in (("pilot", pilot), ("fresh", fresh))}

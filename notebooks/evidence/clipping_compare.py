@@ -17,7 +17,6 @@ diverged and one that learned nothing are equally useless.
 import argparse
 import json
 import math
-import platform
 import time
 from pathlib import Path
 
@@ -103,11 +102,6 @@ def settings():
     }
 
 
-def instructions():
-    """Return the vector instructions NumPy found here: rounding, and with it a long run, differs where they do."""
-    return sorted(np.show_config(mode="dicts")["SIMD Extensions"]["found"])
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"), help="where the result goes")
@@ -115,10 +109,7 @@ def main():
     results = compare()
     made = {
         "command": "python notebooks/evidence/clipping_compare.py",
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "rnnlab": rl.__version__,
-        "instructions": instructions(),
+        **rl.provenance(),
         "cpu_seconds": round(time.process_time() - began),
     }
     out.write_text(json.dumps({"settings": settings(), "made": made} | results, indent=1) + "\n")

@@ -16,7 +16,6 @@ counts as more than guessing, nor do those that a diverged run has not made.
 import argparse
 import json
 import math
-import platform
 import time
 from pathlib import Path
 
@@ -122,11 +121,6 @@ def settings():
     }
 
 
-def instructions():
-    """Return the vector instructions NumPy found here: rounding, and with it a long run, differs where they do."""
-    return sorted(np.show_config(mode="dicts")["SIMD Extensions"]["found"])
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"), help="where the result goes")
@@ -134,10 +128,7 @@ def main():
     results = compare()
     made = {
         "command": "python notebooks/evidence/momentum_compare.py",
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "rnnlab": rl.__version__,
-        "instructions": instructions(),
+        **rl.provenance(),
         "cpu_seconds": round(time.process_time() - began),
     }
     out.write_text(json.dumps({"settings": settings(), "made": made} | results, indent=1) + "\n")
