@@ -1,6 +1,5 @@
 """What lesson 04 says and shows, asserted on its data, and a part of its stored evidence computed again."""
 
-import importlib.util
 import json
 import random
 from pathlib import Path
@@ -10,6 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 
 import rnnlab as rl
+from evidence import script, skip_unless_exact
 from explorables import load
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
@@ -26,14 +26,6 @@ def drawn(explorable, **state):
     """Draw a state on plain axes; return the axes and the sentence."""
     axes = [Figure().subplots() for _ in range(explorable.panels)]
     return axes, explorable(axes[0] if len(axes) == 1 else axes, **explorable.default | state)
-
-
-def script(name):
-    """Import a script of the evidence."""
-    spec = importlib.util.spec_from_file_location(name, EVIDENCE / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def stored(name):
@@ -258,8 +250,7 @@ def test_random_runs_of_the_comparison_begin_as_stored():
 def test_a_random_run_of_the_comparison_is_exactly_as_stored():
     compare, result = script("clipping_compare"), stored("clipping_compare")
     made = result["made"]
-    if any(rl.provenance()[name] != made[name] for name in ("instructions", "numpy")):
-        pytest.skip("a run of 1500 updates is exact only with the processor and the NumPy that it was made with")
+    skip_unless_exact(made)
     run = random.choice(result["fresh"])
     again = compare.run(run["method"], run["lr"], run["threshold"], run["seed"])
     assert {key: run[key] for key in again} == again

@@ -1,6 +1,5 @@
 """What lesson 06 says and shows, asserted on its data, and a part of its stored evidence computed again."""
 
-import importlib.util
 import json
 import random
 from pathlib import Path
@@ -11,6 +10,7 @@ import torch
 from matplotlib.figure import Figure
 
 import rnnlab as rl
+from evidence import script, skip_unless_exact
 from explorables import load
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
@@ -26,10 +26,7 @@ def lesson():
 @pytest.fixture(scope="module")
 def compare():
     """The script of the evidence."""
-    spec = importlib.util.spec_from_file_location(EVIDENCE.stem, EVIDENCE)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script(EVIDENCE.stem)
 
 
 @pytest.fixture(scope="module")
@@ -239,8 +236,7 @@ def test_random_runs_of_the_comparison_begin_as_stored(compare, result):
 
 def test_a_random_run_of_the_comparison_is_exactly_as_stored(compare, result):
     made = result["made"]
-    if any(rl.provenance()[name] != made[name] for name in ("instructions", "numpy")):
-        pytest.skip("a run of 1500 updates is exact only with the processor and the NumPy that it was made with")
+    skip_unless_exact(made)
     run = random.choice(result["fresh"])
     again = compare.run(run["rule"], run["clip"], run["effective_rate"], run["seed"])
     assert {key: run[key] for key in again} == again

@@ -1,6 +1,5 @@
 """What lesson 07 says and shows, asserted on its data, and a part of its stored evidence computed again."""
 
-import importlib.util
 import json
 import random
 from pathlib import Path
@@ -10,6 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 
 import rnnlab as rl
+from evidence import script
 from explorables import load
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
@@ -26,14 +26,6 @@ def drawn(explorable, **state):
     """Draw a state on plain axes; return the axes and the sentence."""
     axes = [Figure().subplots() for _ in range(explorable.panels)]
     return axes, explorable(axes[0] if len(axes) == 1 else axes, **explorable.default | state)
-
-
-def script(name):
-    """Import a script of the evidence."""
-    spec = importlib.util.spec_from_file_location(name, EVIDENCE / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def stored(name):

@@ -1,6 +1,5 @@
 """What lesson 08 says and shows, asserted on its data, and random cells of its record computed again."""
 
-import importlib.util
 import json
 import math
 import random
@@ -12,6 +11,7 @@ import pytest
 from matplotlib.figure import Figure
 
 import rnnlab as rl
+from evidence import script, skip_unless_exact
 from explorables import load
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
@@ -27,10 +27,7 @@ def lesson():
 @pytest.fixture(scope="module")
 def compare():
     """The script that made the record."""
-    spec = importlib.util.spec_from_file_location("after_adam_compare", EVIDENCE / "after_adam_compare.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script("after_adam_compare")
 
 
 @pytest.fixture(scope="module")
@@ -69,8 +66,7 @@ def test_random_runs_begin_as_stored(compare, record):
 
 @pytest.mark.parametrize("table", [0, 1])
 def test_random_cells_are_exactly_as_stored(compare, record, table):
-    if any(rl.provenance()[name] != record[2][name] for name in ("instructions", "numpy")):
-        pytest.skip("a whole run is exact only with the processor and the NumPy that it was made with")
+    skip_unless_exact(record[2])
     row = random.choice(record[table].to_dict("records"))
     others = None if row["others"] != row["others"] else row["others"]
     again = compare.run(row["method"], row["lr"], others, int(row["seed"]))

@@ -1,6 +1,5 @@
 """What lesson 09 says and shows, asserted on its record, and random cells of the record computed again."""
 
-import importlib.util
 import json
 import random
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 from matplotlib.figure import Figure
 
 import rnnlab as rl
+from evidence import script, skip_unless_exact
 from explorables import load
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
@@ -26,10 +26,7 @@ def lesson():
 @pytest.fixture(scope="module")
 def choosing():
     """The script that made the record."""
-    spec = importlib.util.spec_from_file_location("choosing", EVIDENCE / "choosing.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script("choosing")
 
 
 @pytest.fixture(scope="module")
@@ -71,10 +68,6 @@ def test_the_settings_are_those_of_the_script(choosing, record):
     assert settings["constant_answer"] == {name: problem().constant for name, problem in choosing.TASKS.items()}
 
 
-def same_machine(about):
-    return all(rl.provenance()[name] == about[name] for name in ("instructions", "numpy"))
-
-
 def again(choosing, row):
     return choosing.run(row["cell"], row["task"], row["clip"], row["optimizer"], row["lr"], int(row["seed"]))
 
@@ -95,8 +88,7 @@ def test_a_random_run_of_the_comparison_begins_as_stored(choosing, record):
 
 @pytest.mark.parametrize("table", [0, 1])
 def test_random_cells_are_exactly_as_stored(choosing, record, table):
-    if not same_machine(record[2]):
-        pytest.skip("a whole run is exact only with the processor and the NumPy that it was made with")
+    skip_unless_exact(record[2])
     row = random.choice(record[table][record[table].seconds < 3].to_dict("records"))
     result = again(choosing, row)
     names = ("tuning",) if table == 0 else ("tuning", "loss", "largest_norm", "heard", "clipped")

@@ -19,7 +19,6 @@ the average). No entry counts as more than guessing, nor do those that a diverge
 
 import argparse
 import json
-import platform
 import time
 from pathlib import Path
 
@@ -105,11 +104,6 @@ def compare(executor):
     return pilot, rl.sweep(fresh_run, executor, store=FRESH, method=list(SETTINGS), seed=FRESH_SEEDS)
 
 
-def instructions():
-    """Return the vector instructions NumPy found here: rounding, and with it a long run, differs where they do."""
-    return sorted(np.show_config(mode="dicts")["SIMD Extensions"]["found"])
-
-
 def main():
     argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     began = time.time()
@@ -122,8 +116,7 @@ def main():
             "updates": UPDATES, "every": EVERY, "batch_size": BATCH_SIZE, "loss_of_guessing": TASK.baseline,
             "tried": SETTINGS, "pilot_seeds": list(PILOT_SEEDS), "fresh_seeds": list(FRESH_SEEDS),
         },
-        "python": platform.python_version(), "numpy": np.__version__, "rnnlab": rl.__version__,
-        "instructions": instructions(),
+        **rl.provenance(),
         "failed": int(pilot.error.notna().sum() + fresh.error.notna().sum()),
         "core_seconds": round(float(pilot.seconds.sum() + fresh.seconds.sum())),
         "seconds_of_this_call": round(time.time() - began),

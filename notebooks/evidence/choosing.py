@@ -16,7 +16,6 @@ A larger benchmark is a larger grid: more names in OPTIMIZERS, CLIPS, TASKS or C
 
 import argparse
 import json
-import platform
 import time
 from functools import cache
 from pathlib import Path
@@ -153,11 +152,6 @@ def compare(executor):
     return pilot, rl.sweep(fresh_run, executor, store=FRESH, **pairs, seed=FRESH_SEEDS)
 
 
-def instructions():
-    """Return the vector instructions NumPy found here: rounding, and with it a long run, differs where they do."""
-    return sorted(np.show_config(mode="dicts")["SIMD Extensions"]["found"])
-
-
 def main():
     argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     began = time.time()
@@ -174,8 +168,7 @@ def main():
             "clips": {name: repr(clip) for name, clip in CLIPS.items()},
             "pilot_seeds": list(PILOT_SEEDS), "fresh_seeds": list(FRESH_SEEDS),
         },
-        "python": platform.python_version(), "numpy": np.__version__, "rnnlab": rl.__version__,
-        "instructions": instructions(),
+        **rl.provenance(),
         "failed": int(pilot.error.notna().sum() + fresh.error.notna().sum()),
         "core_seconds": round(float(pilot.seconds.sum() + fresh.seconds.sum())),
         "seconds_of_this_call": round(time.time() - began),

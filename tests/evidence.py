@@ -1,0 +1,24 @@
+"""The scripts of the book's evidence, for tests that compute a part of their records again."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+import rnnlab as rl
+
+EVIDENCE = Path(__file__).resolve().parents[1] / "notebooks" / "evidence"
+
+
+def script(name):
+    """Import a script by its name without .py."""
+    spec = importlib.util.spec_from_file_location(name, EVIDENCE / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def skip_unless_exact(made):
+    """Skip a test of equal numbers where another processor or NumPy rounds otherwise than the record's."""
+    if any(rl.provenance()[name] != made[name] for name in ("instructions", "numpy")):
+        pytest.skip("a whole run is exact only with the processor and the NumPy that it was made with")
