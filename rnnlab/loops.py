@@ -118,12 +118,12 @@ class Loop:
                     clipped[r, :updates].astype(bool),
                     diverged_at=updates - 1 if now.diverged[r] else None,
                     params=self._of_run(final, r),
-                    interrupted=interrupted and now.ended[r] < 0,
+                    interrupted=bool(interrupted and now.ended[r] < 0),
                     stopped_early=bool(now.ended[r] >= 0 and not now.diverged[r]),
                     looked_at=at[seen],
                     validation=looks[seen, r],
                     best_params=self._of_run(best, r),
-                )  # fmt: skip
+                )
             )
         return result[0] if self.runs is None else result
 

@@ -1,5 +1,8 @@
 """What the benchmarks compare computes the same thing, and their records hold what the book prints of them."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,6 +10,9 @@ from hypothesis import strategies as st
 
 import rnnlab as rl
 from benchmarks import contenders, textbook
+from rnnlab import training
+
+ROOT = Path(__file__).resolve().parents[1]
 
 CELLS = {"RNN": rl.RNNCell, "GRU": rl.GRUCell, "LSTM": rl.LSTMCell}
 LOOPS = {"RNN": textbook.rnn, "GRU": textbook.gru, "LSTM": textbook.lstm}
@@ -47,3 +53,14 @@ def test_a_contender_with_a_fault_is_caught(monkeypatch):
     expected = contenders.textbook(problem)()
     monkeypatch.setattr(textbook, "sigmoid", lambda z: 1 / (1 + np.exp(-1.001 * z)))
     assert worst(contenders.textbook(problem)(), expected) > 1e-10
+
+
+def test_runs_are_stacked_only_where_the_record_has_them_faster():
+    record = json.loads((ROOT / "benchmarks/results/bench_runs.json").read_text(encoding="utf-8"))
+    sizes = {(row["H"], row["B"]) for row in record["rows"]}
+    assert any(H * B <= training.STACKED for H, B in sizes) and any(H * B > training.STACKED for H, B in sizes)
+    for row in record["rows"]:
+        assert row["stacks"] == (row["H"] * row["B"] <= training.STACKED)
+        for what in ("rates", "seeds"):
+            if row["stacks"]:
+                assert row["ms"][f"{what} one by one"] > 0.9 * row["ms"][f"{what} stacked"], row
