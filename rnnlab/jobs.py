@@ -1,9 +1,8 @@
 """Jobs on an executor: kept flying, handed over as they land, tried once more when a worker died with them.
 
-A job is what one call of the function takes: most have one setting.
+A job is what one worker takes at once: one setting, or many whose trainings become one stack.
 """
 
-import numbers
 import os
 import queue
 import time
@@ -11,15 +10,18 @@ import traceback
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ThreadPoolExecutor
 from typing import NamedTuple
 
-import numpy as np
-
+from rnnlab.gathering import gather, watched
 from rnnlab.pools import noticing_ctrl_c
 from rnnlab.tables import as_row
+
+TOGETHER = 32  # settings in one job, at most: beyond it stacking saves little, and a crash loses more
+SOME = 16  # workers that an executor is taken to have that does not say, such as Dask's
 
 
 class _Here(Executor):
     """Run what is submitted at once, in this process."""
 
+    workers = 1
     window = 1  # the next is submitted when the last is stored
 
     def submit(self, function, /, *args):
@@ -29,26 +31,29 @@ class _Here(Executor):
 
 
 class Job(NamedTuple):
-    """Settings for one call, the names that take many values in it, and whether it was lost before."""
+    """Settings for one worker, and whether they were lost before."""
 
     settings: list
-    together: tuple = ()
     again: bool = False  # sent along, because Dask knows a call by its arguments and would remember how the first ended
 
 
 class Flight:
-    """Keep an executor busy with jobs and hand over their rows as they land.
+    """Keep an executor busy with settings and hand over their rows as they land.
+
+    At first each setting flies alone. As soon as one has landed that trained what stacks, the others fly together.
 
     Errors of the function itself are rows. What a future raises is the executor's: its job was lost on the way, with a
     worker that died most likely. Then each of its settings flies once more, alone in the air, so that a pool which
     breaks again names the setting that breaks it.
     """
 
-    def __init__(self, executor, run, jobs):
-        self.executor, self.waiting, self.lost = executor or _Here(), list(reversed(jobs)), []
+    def __init__(self, executor, run, settings, stack=True):
+        self.executor, self.waiting, self.lost = executor or _Here(), list(reversed(settings)), []
         self.payload = _packed(run, executor)
-        self.window = getattr(self.executor, "window", len(jobs))
+        self.workers = _workers(self.executor)
+        self.window = getattr(self.executor, "window", len(settings))
         self.flying, self.done = {}, queue.SimpleQueue()
+        self.size = None if stack else 1  # settings in a job; None until the first has landed
 
     def arrivals(self):
         """Yield the rows of one job after the other, in the order in which they end."""
@@ -65,7 +70,7 @@ class Flight:
     def landed(self):
         """Return the rows of jobs that have ended well and that nobody has taken yet."""
         ended = [future for future in self.flying if future.done() and _error_of(future) is None]
-        rows = [row for future in ended for row in _labelled(self.flying[future], future.result())]
+        rows = [row for future in ended for row in _labelled(self.flying[future], future.result()[0])]
         return [row for row in rows if row["error"] is None]
 
     def cancel(self):
@@ -75,14 +80,16 @@ class Flight:
 
     def _submit(self):
         """Fill the window; return False when nothing flies and nothing waits."""
+        window = self.window if self.size else min(self.window, self.workers)
         if self.lost:
             if not self.flying:
                 self._fly(self.lost[-1])
                 self.lost.pop()
             return True
-        while self.waiting and len(self.flying) < self.window:
-            self._fly(self.waiting[-1])
-            self.waiting.pop()
+        while self.waiting and len(self.flying) < window:
+            settings = self.waiting[: -(self.size or 1) - 1 : -1]
+            self._fly(Job(settings))
+            del self.waiting[-len(settings) :]
         return bool(self.flying)
 
     def _fly(self, job):
@@ -101,17 +108,20 @@ class Flight:
         job, error = self.flying[future], _error_of(future)
         if isinstance(error, KeyboardInterrupt):  # it came to the worker first
             raise error
-        alone = [Job([setting], job.together, again=error is not None) for setting in reversed(job.settings)]
         if error is not None and not job.again:
-            self.lost += alone
+            self.lost += [Job([setting], again=True) for setting in reversed(job.settings)]
             return []
         if error is not None:
             return _labelled(job, [{"error": f"lost with its worker: {_text(error)}"}])
-        rows = future.result()
-        if len(rows) > 1 and rows[0]["error"] is not None:  # which of them it was shows when each flies alone
-            self.waiting += alone
-            return []
+        rows, stacks = future.result()
+        if self.size is None and rows[0]["error"] is None:
+            self.size = self._together() if stacks else 1
         return _labelled(job, rows)
+
+    def _together(self):
+        """Return how many settings fly together: as many as pay, and an equal share for each worker."""
+        rounds = -(-len(self.waiting) // (self.workers * TOGETHER)) or 1
+        return max(1, -(-len(self.waiting) // (self.workers * rounds)))
 
 
 def _labelled(job, rows):
@@ -119,30 +129,39 @@ def _labelled(job, rows):
 
 
 def _call(payload, job):
-    """Run one job, here or on a worker, and return its rows without the settings."""
+    """Run one job, here or on a worker; return its rows without the settings, and whether it trained what stacks."""
     start = time.perf_counter()
-    try:
-        with noticing_ctrl_c():
-            results = _unpacked(payload)(**_arguments(job))
-            results = _list_of_results(results, len(job.settings)) if job.together else [results]
-            rows = [as_row(result, job.settings[0]) for result in results]
-    except Exception as error:
-        rows = [{"error": _text(error)}] * len(job.settings)
+    with noticing_ctrl_c():
+        try:
+            run = _unpacked(payload)
+        except Exception as error:  # a module that the worker lacks
+            outcomes, stacks = [error] * len(job.settings), False
+        else:
+            outcomes, stacks = _outcomes(run, job.settings)
+        rows = [_row(outcome, setting) for outcome, setting in zip(outcomes, job.settings, strict=True)]
     share = (time.perf_counter() - start) / len(job.settings)
-    return [{**row, "seconds": share} for row in rows]
+    return [{**row, "seconds": share} for row in rows], stacks
 
 
-def _arguments(job):
-    columns = {name: [setting[name] for setting in job.settings] for name in job.together}
-    arrays = {name: np.array(c) if isinstance(c[0], numbers.Real) else c for name, c in columns.items()}
-    return job.settings[0] | arrays
+def _outcomes(run, settings):
+    if len(settings) > 1:
+        return gather(run, settings), True
+    outcome, stacks = watched(run, settings[0])
+    return [outcome], stacks
 
 
-def _list_of_results(results, expected):
-    if isinstance(results, list | tuple) and len(results) == expected:
-        return results
-    got = f"{len(results)} of them" if isinstance(results, list | tuple) else f"a {type(results).__name__}"
-    raise TypeError(f"expected run to return a list of {expected} results, one for each setting together, got {got}")
+def _row(outcome, setting):
+    try:
+        if isinstance(outcome, Exception):
+            raise outcome
+        return as_row(outcome, setting)
+    except Exception as error:
+        return {"error": _text(error)}
+
+
+def _workers(executor):
+    """Return how many workers an executor has, as far as it says so."""
+    return getattr(executor, "workers", None) or getattr(executor, "_max_workers", None) or SOME
 
 
 def _packed(run, executor):

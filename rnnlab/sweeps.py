@@ -15,14 +15,12 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from rnnlab.jobs import Flight, Job
+from rnnlab.jobs import Flight
 from rnnlab.provenance import provenance
 from rnnlab.tables import ADDED, Table
 
-TOGETHER = 32  # runs in one call, at most: beyond it stacking saves nothing more, and a crash loses more
 
-
-def sweep(run, executor=None, *, store=None, together=(), progress=True, **grid):
+def sweep(run, executor=None, *, store=None, stack=True, progress=True, **grid):
     """Call a function at every setting of a grid and return a tidy table.
 
     Args:
@@ -33,16 +31,17 @@ def sweep(run, executor=None, *, store=None, together=(), progress=True, **grid)
         store: a Parquet file in which each result is kept as it arrives. Settings that are there already are not run
             again, but for those that failed; so a larger grid only adds, and after a crash the same call goes on. One
             sweep at a time may use a file.
-        together: names of the grid that one call may take many values of, as arrays of one length, such as
-            `("lr", "seed")`: then `run` gets up to 32 settings at once and returns a list, one result for each, as
-            `train` does where lr, max_norm or seed is an array.
+        stack: where `run` calls `train` on networks so small that a stack of runs is faster (see there), do up to 32
+            settings together: each `run` waits in its `train` for the others, and trainings that differ only in seed,
+            learning rate or threshold are one. A training gives the same numbers as alone, to rounding; but runs take
+            turns in one process, so set False if `run` changes what they share, such as numpy.random.seed.
         progress: show a progress bar on the terminal.
         **grid: for each argument of `run` its values: numbers, or texts, or booleans; None too. What else `run` needs
             it makes itself from a name.
 
     Returns:
         pandas.DataFrame: one row for each setting, in the order of the grid (the last name changes fastest), with the
-        settings, the results, `seconds` (in a call for many settings, each one's share) and `error`, which is missing
+        settings, the results, `seconds` (each one's share where many were done together) and `error`, which is missing
         where all went well. Ctrl-C ends the sweep early, with the rows that are done.
 
     Raises:
@@ -58,11 +57,11 @@ def sweep(run, executor=None, *, store=None, together=(), progress=True, **grid)
     {0.01: 1.62, 0.1: 0.62, 1e+200: inf}
     """
     axes = {name: _values(name, values) for name, values in grid.items()}
-    _check(run, executor, axes, store, together)
+    _check(run, executor, axes, store, stack)
     settings = [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
     table = Table(axes, store, _provenance(run))
     waiting = [setting for setting in settings if setting not in table]
-    flight = Flight(executor, run, _jobs(waiting, tuple(together), executor))
+    flight = Flight(executor, run, waiting, stack)
     try:
         with tqdm(total=len(waiting), desc="sweep", unit="setting", leave=False, disable=not progress) as bar:
             for rows in flight.arrivals():
@@ -99,7 +98,7 @@ def _allowed(value):
     return value is None or (isinstance(value, str | numbers.Real) and value == value)
 
 
-def _check(run, executor, axes, store, together):
+def _check(run, executor, axes, store, stack):
     if not axes:
         raise ValueError("expected at least one name with its values, such as lr=[0.1, 1.0], got none")
     if executor is not None and not callable(getattr(executor, "submit", None)):
@@ -108,8 +107,8 @@ def _check(run, executor, axes, store, together):
         raise TypeError(f"expected store to be a path, got {store!r}; an argument of run needs another name")
     if store is not None and not Path(store).parent.is_dir():
         raise FileNotFoundError(f"expected the folder of store to be there, got {str(store)!r}; make it first")
-    if isinstance(together, str) or not set(together) <= axes.keys():
-        raise ValueError(f"expected together to be some of the names {list(axes)}, in a tuple, got {together!r}")
+    if not isinstance(stack, bool):
+        raise TypeError(f"expected stack to be True or False, got {stack!r}; an argument of run needs another name")
     reserved = sorted(axes.keys() & set(ADDED))
     if reserved:
         raise ValueError(f"expected names other than {list(ADDED)}, which the table has itself, got {reserved}")
@@ -117,20 +116,6 @@ def _check(run, executor, axes, store, together):
         inspect.signature(run).bind(**{name: None for name in axes})
     except TypeError as error:
         raise TypeError(f"expected run to be a function of {list(axes)}: {error}") from error
-
-
-def _jobs(settings, together, executor):
-    """Return jobs; in one go settings that differ in nothing but `together`."""
-    if not together:
-        return [Job([setting]) for setting in settings]
-    alike = {}
-    for setting in settings:
-        alike.setdefault(tuple(v for name, v in setting.items() if name not in together), []).append(setting)
-    workers = getattr(executor, "workers", 1)
-    size = min(TOGETHER, max(1, -(-len(settings) // workers)))
-    return [
-        Job(group[first : first + size], together) for group in alike.values() for first in range(0, len(group), size)
-    ]
 
 
 def _provenance(run):

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from rnnlab import gathering
 from rnnlab.checks import float_type, positive_integer
 from rnnlab.histories import History, Validation
 from rnnlab.loops import Checkpoint, Loop, in_words
@@ -15,11 +16,9 @@ from rnnlab.schedules import ReduceOnPlateau
 from rnnlab.streams import Streams
 
 BAR_DELAY = 2  # seconds: a bar for a short run would only flicker
-# Units times sequences up to which a stack of runs is faster than one run after the other, as benchmarks/bench_runs.py
-# measures it: NumPy's calls count there, and beyond it the arithmetic.
-STACKED = 256
 
 
+@gathering.gathered
 def train(
     model, task, optimizer, clip=None, updates=500, seed=0, batch_size=32, params=None, truncate=None,
     dtype=np.float64, progress=True, *, schedule=None, validation=None, regularizer=None, callbacks=(),
@@ -82,7 +81,7 @@ def train(
     runs = _runs(model, optimizer, clip, schedule, seed, params)
     optimizer, clip = _stacked(optimizer, runs), _stacked(clip, runs)
     params = _starting_params(model, streams, params, runs)
-    if runs and not (callbacks or regularizer or checkpoint) and model.stack.width * batch_size > STACKED:
+    if runs and not (callbacks or regularizer or checkpoint) and model.stack.width * batch_size > gathering.STACKED:
         alone = partial(
             train, model, task, updates=updates, batch_size=batch_size, truncate=truncate, dtype=dtype,
             progress=progress, schedule=schedule, validation=validation,

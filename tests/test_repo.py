@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 MODULES = {path.stem: path for path in (ROOT / "rnnlab").glob("*.py") if path.stem != "__init__"}
 
 FLOORS = (
-    {"checks", "runs", "tapes", "threads", "checkpoints", "provenance"},
+    {"checks", "runs", "tapes", "threads", "checkpoints", "provenance", "gathering"},
     {"cells", "losses", "initializers", "optimizers", "clipping", "schedules", "tasks", "tables", "pools", "histories"},
     {"lstm", "gru", "bptt", "regularizers", "datasets", "adagrads", "adams", "adaptive_clipping", "jobs", "streams"},
     {"peepholes", "stacks", "newer_optimizers", "frameworks"},

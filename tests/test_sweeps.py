@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 
@@ -14,7 +15,8 @@ import pandas as pd
 import pytest
 
 import rnnlab as rl
-from rnnlab import sweeps, tables
+from rnnlab import gathering, loops, tables
+from rnnlab.torch_twin import TorchModel
 
 MODEL = rl.Model(rl.RNNCell(2, 4), output_size=1, loss=rl.squared_error)
 
@@ -218,7 +220,7 @@ def test_ctrl_c_picks_up_what_has_landed():
             if job.settings[0]["a"] == 1:
                 future.set_exception(KeyboardInterrupt())
             else:
-                future.set_result([{"value": job.settings[0]["a"], "error": None, "seconds": 0.0}])
+                future.set_result(([{"value": job.settings[0]["a"], "error": None, "seconds": 0.0}], False))
             return future
 
     with pytest.warns(UserWarning, match="interrupted: 2 of 3"):
@@ -362,48 +364,156 @@ def test_a_killed_worker_of_a_dask_cluster_loses_nothing(tmp_path):
         assert row.loss == pytest.approx(history.final_loss(), rel=1e-12)
 
 
-# ---------------------------------------------------------------- several settings in one call
+# ---------------------------------------------------------------- trainings done as one stack
 
 
-def together(a, b, c):
-    assert len(a) == len(c) and isinstance(b, int)
-    if 7 in a:
-        raise ArithmeticError("seven")
-    return [100 * x + 10 * b + len(z) for x, z in zip(a, c, strict=True)]
+@pytest.fixture
+def trained(monkeypatch):
+    """Return a list of how many runs each training had that was really done."""
+    counts, start = [], loops.Loop.start
+
+    def counting(loop, params):
+        counts.append(loop.runs or 1)
+        return start(loop, params)
+
+    monkeypatch.setattr(loops.Loop, "start", counting)
+    return counts
 
 
-def test_settings_that_go_together_are_rows_as_any_other(monkeypatch, tmp_path):
-    monkeypatch.setattr(sweeps, "TOGETHER", 4)
-    grid = {"a": [1, 2, 3], "b": [1, 2], "c": ["x", "xx"]}
-    results = sweep(together, together=("a", "c"), store=tmp_path / "r.parquet", **grid)
-    alone = sweep(lambda a, b, c: together([a], b, [c])[0], **grid)
-    assert column(results, "value") == column(alone, "value") and len(results) == 12
+def same_as_alone(run, **grid):
+    results = sweep(run, **grid)
+    alone = sweep(run, stack=False, **grid)
+    pd.testing.assert_frame_equal(results.drop(columns="seconds"), alone.drop(columns="seconds"), rtol=1e-9)
+    return results
 
 
-def test_runs_of_train_go_together():
-    """The function is the same as for one setting at a time: `train` takes arrays."""
+def test_trainings_of_equal_shape_are_one_stack(trained):
+    """The function knows nothing of it: sizes, optimizers, tasks and what is done afterwards may differ."""
 
-    def run(lr, max_norm, seed):
-        clip = rl.ClipNorm(max_norm)
-        return rl.train(MODEL, rl.Adding(5), rl.SGD(lr), clip, 5, seed, batch_size=4, progress=False)
+    def run(units, rule, max_norm, lr, seed):
+        model = rl.Model(rl.RNNCell(2, units), output_size=1, loss=rl.squared_error)
+        optimizer = {"sgd": rl.SGD, "adam": rl.Adam, "muon": rl.Muon}[rule](lr)
+        clip = None if max_norm is None else rl.ClipNorm(max_norm)
+        history = rl.train(model, rl.Adding(5), optimizer, clip, 6, seed, batch_size=4, progress=False)
+        other = rl.train(model, rl.Adding(3 + seed), rl.SGD(0.1), updates=2, seed=seed, batch_size=4)
+        checked = rl.evaluate(model, history.params, rl.Adding(5), rl.squared_error, 20, seed)
+        return {**history.summary(), "curve": history.loss, "other": other.loss, "checked": checked}
 
-    grid = {"lr": [0.1, 1e200], "max_norm": [0.1, 1.0, np.inf], "seed": range(3)}
-    results, alone = sweep(run, together=("lr", "max_norm", "seed"), **grid), sweep(run, **grid)
-    pd.testing.assert_frame_equal(results.drop(columns="seconds"), alone.drop(columns="seconds"), rtol=1e-10)
-    assert results.diverged_at.notna().any() and results.diverged_at.isna().any()
+    results = same_as_alone(
+        run, units=[3, 5], rule=["sgd", "adam", "muon"], max_norm=[None, 0.1], lr=[0.1, 1e200], seed=range(3)
+    )
+    assert results.diverged_at.notna().any() and results.diverged_at.isna().any() and len(results) == 72
+    by_stack = trained[: -2 * 72]  # the second sweep does each alone
+    assert by_stack[:2] == [1, 1] and sum(by_stack) == 2 * 72 and len(by_stack) < 72
+    assert max(by_stack) >= 5, "a group of equal shapes was not stacked"
 
 
-def test_one_that_fails_together_is_found_alone():
-    with pytest.warns(UserWarning, match="1 of 5 settings failed: b=1, c='x', a=7: ArithmeticError: seven"):
-        results = sweep(together, together=["a", "c"], b=[1], c=["x"], a=[5, 6, 7, 8, 9])
-    assert results.error.notna().tolist() == [False, False, True, False, False]
-    assert column(results.dropna(subset="value"), "value") == [511, 611, 811, 911]
+def test_what_cannot_be_stacked_is_done_alone(trained):
+    """A callback, and a twin of torch."""
+
+    def run(engine, seed):
+        seen = []
+        model = TorchModel(MODEL) if engine == "torch" else MODEL
+        listeners = [] if engine == "plain" else [lambda moment: seen.append(float(moment.loss))]
+        history = rl.train(model, rl.Adding(5), rl.SGD(0.1), None, 3, seed, batch_size=4, callbacks=listeners)
+        return {"last": history.loss[-1], "seen": sum(seen)}
+
+    same_as_alone(run, engine=["plain", "callback", "torch"], seed=range(4))
+    assert sorted(trained[: -3 * 4]) == [1] * 9 + [3]
 
 
-@pytest.mark.parametrize("wrong, got", [([1.0, 2.0], "2 of them"), (1.0, "a float")])
-def test_a_call_together_returns_one_result_for_each(wrong, got):
-    with pytest.warns(UserWarning, match=f"1 of 1 .*expected run to return a list of 1 results, .*got {got}"):
-        sweep(lambda a: wrong, together=("a",), a=[1])
+def test_networks_too_wide_for_a_stack_are_done_alone(trained, monkeypatch):
+    monkeypatch.setattr(gathering, "STACKED", 15)
+    sweep(trains, lr=[0.1, 0.2], seed=range(3))
+    assert trained == [1] * 6
+
+
+def trains(lr, seed):
+    return rl.train(MODEL, rl.Adding(5), rl.SGD(lr), updates=5, seed=seed, batch_size=4, progress=False)
+
+
+def test_a_function_that_does_not_train_stays_in_its_thread():
+    def run(a):
+        return float(threading.current_thread() is threading.main_thread())
+
+    assert column(sweep(run, a=range(5)), "value") == [1.0] * 5
+
+
+def test_one_that_fails_in_a_stack_is_named_and_costs_no_other(trained):
+    """Before its training, in it and after it."""
+
+    def run(lr, seed):
+        if seed == 2:
+            raise ArithmeticError("before")
+        history = rl.train(MODEL, rl.Adding(5), rl.SGD(-lr if seed == 3 else lr), updates=5, seed=seed, batch_size=4)
+        if seed == 4:
+            raise ArithmeticError("after")
+        return history
+
+    with pytest.warns(UserWarning, match="3 of 6 settings failed: lr=0.1, seed=2: ArithmeticError: before"):
+        results = sweep(run, lr=[0.1], seed=range(6))
+    assert results.error.notna().tolist() == [False, False, True, True, True, False]
+    assert "ValueError: expected lr" in results.error[3] and "ArithmeticError: after" in results.error[4]
+    assert results.error[4].endswith(f"(test_sweeps.py:{run.__code__.co_firstlineno + 5})")
+    assert trained == [1, 3]  # the first, and the stack of those that got as far
+
+
+def test_a_training_that_fails_as_a_stack_is_done_alone(trained, monkeypatch):
+    """Whatever it is that one of them cannot stand."""
+
+    class Moody(rl.Adding):
+        def sample(self, rng, batch_size, dtype=np.float64):
+            batch = super().sample(rng, batch_size, dtype)
+            if batch.x[0, 0, 0] > 0.8:
+                raise ArithmeticError("a bad day")
+            return batch
+
+    def run(seed):
+        return rl.train(MODEL, Moody(5), rl.SGD(0.1), updates=3, seed=seed, batch_size=2)
+
+    with pytest.warns(UserWarning, match="settings failed"):
+        results = same_as_alone(run, seed=range(12))
+    assert 0 < results.error.notna().sum() < 12
+
+
+def test_workers_stack_too(tmp_path):
+    def run(lr, seed):
+        history = rl.train(MODEL, rl.Adding(5), rl.SGD(lr), updates=5, seed=seed, batch_size=4, progress=False)
+        return {**history.summary(), "threads": threading.active_count()}
+
+    grid = {"lr": [0.1, 0.2], "seed": range(9), "store": tmp_path / "r.parquet"}
+    with rl.processes(workers=2) as executor:
+        results = sweep(run, executor, **grid)
+    assert results.threads.max() > 4 and results.error.isna().all()
+    np.testing.assert_allclose(results.loss, [trains(row.lr, row.seed).final_loss() for row in results.itertuples()])
+
+
+def test_ctrl_c_ends_a_stack(tmp_path):
+    """What had landed is kept; the threads end."""
+
+    def run(seed):
+        return rl.train(MODEL, rl.Adding(5), rl.SGD(0.1), updates=5, seed=seed, batch_size=4, schedule=Interrupting())
+
+    before = threading.active_count()
+    with pytest.warns(UserWarning, match="interrupted: 1 of 8 settings are done"):
+        results = sweep(run, store=tmp_path / "r.parquet", seed=range(8))
+    assert column(results, "seed") == [0] and len(pd.read_parquet(tmp_path / "r.parquet")) == 1
+    deadline = time.monotonic() + 5
+    while threading.active_count() > before and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert threading.active_count() == before
+
+
+class Interrupting:
+    """A schedule that sends Ctrl-C in the second training."""
+
+    trainings = 0
+
+    def __call__(self, update):
+        Interrupting.trainings += update == 0
+        if Interrupting.trainings == 2:
+            signal.raise_signal(signal.SIGINT)
+        return 1.0
 
 
 # ---------------------------------------------------------------- bad input
@@ -425,8 +535,7 @@ def test_a_call_together_returns_one_result_for_each(wrong, got):
         (TypeError, "expected an executor with submit", {"a": [1], "executor": 4}),
         (TypeError, r"store to be a path, got \[1\]; an argument of run needs another name", {"a": [1], "store": [1]}),
         (FileNotFoundError, "folder of store to be there", {"a": [1], "store": "nowhere/r.parquet"}),
-        (ValueError, r"together to be some of the names \['a'\]", {"a": [1], "together": ("b",)}),
-        (ValueError, "in a tuple, got 'a'", {"a": [1], "together": "a"}),
+        (TypeError, "expected stack to be True or False, got \\['a'\\]", {"a": [1], "stack": ["a"]}),
         (ValueError, r"got \['seconds'\]", {"a": [1], "seconds": [1]}),
     ],
 )
