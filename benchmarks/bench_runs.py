@@ -74,7 +74,8 @@ def main():
             swept.append({"kind": kind, "H": H, "B": B, "ms": ms, "stacks": stacked >= H * B})
             print(f"{kind:4s} {H:4d} {B:3d} {ms['alone'] / ms['as it comes']:31.2f}", flush=True)
     record = {"command": "python benchmarks/bench_runs.py", "versions": versions(), "machine": cpu()}
-    RESULTS.write_text(json.dumps(record | {"runs": RUNS, "steps": STEPS, "rows": rows, "sweeps": swept}, indent=1) + "\n")
+    record |= {"runs": RUNS, "steps": STEPS, "rows": rows, "sweeps": swept}
+    RESULTS.write_text(json.dumps(record, indent=1) + "\n")
 
 
 if __name__ == "__main__":

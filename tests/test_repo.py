@@ -54,7 +54,7 @@ HEAVY = {
     "ipywidgets": {"widgets"},
     "pandas": {"tables"},
     "pyarrow": {"tables"},
-    "cloudpickle": {"jobs"},
+    "cloudpickle": {"jobs", "gathering"},
     "distributed": set(),
 }
 
