@@ -4,6 +4,7 @@ import contextlib
 import functools
 import http.server
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -34,6 +35,30 @@ CHROMIUM_FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+
+
+# ---------------------------------------------------------------- who runs what
+
+# What takes minutes begins first, so that no worker is left alone with it at the end.
+LONGEST = ("test_browser_book", "test_browser_lab", "test_coursework", "test_book", "test_repo_tasks", "test_store")
+
+
+def pytest_collection_modifyitems(items):
+    """Put the longest first."""
+    items.sort(key=lambda item: LONGEST.index(name) if (name := item.path.stem) in LONGEST else len(LONGEST))
+
+
+@pytest.hookimpl(optionalhook=True)  # there may be no xdist
+def pytest_xdist_make_scheduler(config, log):
+    """Give a file's tests to one worker, and a lesson's explorables to the one that has run the lesson already."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByLesson(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            lesson = re.match(r"tests/test_lesson_explorables.py::.*\[(\d\d)_", nodeid)
+            return f"tests/test_lesson_{lesson[1]}.py" if lesson else super()._split_scope(nodeid)
+
+    return ByLesson(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 # ---------------------------------------------------------------- the built book
