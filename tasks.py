@@ -103,8 +103,8 @@ def test(arguments: list) -> int:
     elif not lessons():
         say("No lessons in notebooks/ yet: nbval has nothing to run.")
     nbval = ["--nbval", "--nbval-current-env", "--nbval-sanitize-with", "tests/nbval.cfg"]
-    # One worker per file: the cells of a notebook share a kernel. tests/conftest.py says in which order. Three workers on
-    # two cores, because browsers, kernels and nbgrader make a worker wait for nearly half of its time.
+    # One worker per file: the cells of a notebook share a kernel; tests/conftest.py says in which order. Three workers
+    # on two cores, because browsers, kernels and nbgrader make a worker wait for nearly half of its time.
     return run(
         PYTHON, "-m", "pytest", "-n", "3", "--dist", "loadfile", "--no-loadscope-reorder", *nbval, *targets, *arguments
     )
