@@ -43,20 +43,30 @@ CHROMIUM_FLAGS = [
 LONGEST = ("test_browser_book", "test_browser_lab", "test_coursework", "test_book", "test_repo_tasks", "test_store")
 
 
+def shared_by(nodeid: str) -> str:
+    """Return the file whose worker runs a test: its own, or that of the lesson it looks at, which has run there."""
+    of_lesson = re.match(r"tests/test_(?:lesson_explorables|browser_book)\.py::.*\[(?:notebooks/)?(\d\d)_", nodeid)
+    return f"tests/test_lesson_{of_lesson[1]}.py" if of_lesson else nodeid.partition("::")[0]
+
+
 def pytest_collection_modifyitems(items):
-    """Put the longest first."""
-    items.sort(key=lambda item: LONGEST.index(name) if (name := item.path.stem) in LONGEST else len(LONGEST))
+    """Put the longest first, and last what looks at the lessons in the built book: it is built by then."""
+
+    def order(item):
+        file = Path(shared_by(item.nodeid)).stem
+        return LONGEST.index(file) if file in LONGEST else len(LONGEST), item.path.stem == "test_browser_book"
+
+    items.sort(key=order)
 
 
 @pytest.hookimpl(optionalhook=True)  # there may be no xdist
 def pytest_xdist_make_scheduler(config, log):
-    """Give a file's tests to one worker, and a lesson's explorables to the one that has run the lesson already."""
+    """Give what `shared_by` names alike to one worker."""
     from xdist.scheduler import LoadFileScheduling
 
     class ByLesson(LoadFileScheduling):
         def _split_scope(self, nodeid):
-            lesson = re.match(r"tests/test_lesson_explorables.py::.*\[(\d\d)_", nodeid)
-            return f"tests/test_lesson_{lesson[1]}.py" if lesson else super()._split_scope(nodeid)
+            return shared_by(nodeid)
 
     return ByLesson(config, log) if config.getvalue("dist") == "loadfile" else None
 
