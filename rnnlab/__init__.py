@@ -50,7 +50,9 @@ from rnnlab.peepholes import PeepholeLSTMCell
 from rnnlab.pools import processes
 from rnnlab.provenance import __version__ as __version__
 from rnnlab.provenance import provenance
+from rnnlab.recurrences import LRUCell, MinGRUCell, MinLSTMCell, SLSTMCell
 from rnnlab.regularizers import omega
+from rnnlab.scans import parallel_states, scan
 from rnnlab.schedules import Constant, CosineDecay, ExponentialDecay, OneCycle, ReduceOnPlateau, StepDecay, WarmUp
 from rnnlab.stacks import Stack
 from rnnlab.sweeps import sweep
@@ -60,6 +62,7 @@ from rnnlab.training import evaluate, train
 __all__ = [
     "AGC",
     "SGD",
+    "SLSTMCell",
     "AMSGrad",
     "AdaGrad",
     "Adadelta",
@@ -79,7 +82,10 @@ __all__ = [
     "GRUCell",
     "History",
     "LSTMCell",
+    "LRUCell",
     "Lion",
+    "MinGRUCell",
+    "MinLSTMCell",
     "Model",
     "Moment",
     "Muon",
@@ -117,10 +123,12 @@ __all__ = [
     "omega",
     "one_thread",
     "orthogonal",
+    "parallel_states",
     "processes",
     "provenance",
     "save_state",
     "scale_to_spectral_radius",
+    "scan",
     "sparse",
     "spectral_norm",
     "spectral_radius",

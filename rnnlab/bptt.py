@@ -142,7 +142,7 @@ def check_inputs(cell, params, x, state, runs, lengths):
     T, B, _ = x.shape[-3:]
     if 0 in (T, B):
         raise ValueError(f"expected at least one step and one sequence, got x of shape {x.shape}")
-    dtype = params["weight_hh"].dtype
+    dtype = params[next(iter(cell.shapes))].dtype
     if x.dtype != dtype:
         raise TypeError(f"expected one dtype, got x of {x.dtype} and parameters of {dtype}; use astype")
     if lengths is not None:

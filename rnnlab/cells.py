@@ -32,10 +32,12 @@ class Cell:
     Attributes:
         gates: names of the row blocks of weight_ih and weight_hh, in torch's order.
         state_names: names of the arrays that a step hands to the next.
+        state_before: for each of them, what every entry is before the first step where no state is given.
     """
 
     gates = ("h",)
     state_names = ("h",)
+    state_before = (0.0,)
 
     def __init__(self, input_size, hidden_size):
         self.input_size = positive_integer(input_size, "input_size")

@@ -151,7 +151,7 @@ def chrono(cell, params, longest, rng):
     keeps: b_z = ln u.
 
     Args:
-        cell: an `LSTMCell` with a forget gate, or a `GRUCell`.
+        cell: an `LSTMCell` with a forget gate, a `GRUCell`, or a minimal one of both (`MinLSTMCell`, `MinGRUCell`).
         params: its parameters; they are not changed.
         longest: longest dependency expected, in steps, at least 3.
         rng: a numpy.random.Generator.
@@ -170,15 +170,15 @@ def chrono(cell, params, longest, rng):
 
 
 def _with_bias(cell, params, values):
-    """Return the parameters with b_ih = value and b_hh = 0 in the rows of these gates."""
-    names = ("bias_ih", "bias_hh")
+    """Return the parameters with b_ih = value and, where there is one, b_hh = 0 in the rows of these gates."""
+    names = [name for name in ("bias_ih", "bias_hh") if name in is_cell(cell).shapes]
     has_names(params, names)
     for name in names:
         shaped(params[name], (*np.shape(params[name])[:-1], *cell.shapes[name]), name)
     changed = {name: params[name].copy() for name in names}
     for gate, value in values.items():
-        changed["bias_ih"][..., cell.rows(gate)] = value
-        changed["bias_hh"][..., cell.rows(gate)] = 0
+        for name in names:
+            changed[name][..., cell.rows(gate)] = value if name == "bias_ih" else 0
     return {**params, **changed}
 
 

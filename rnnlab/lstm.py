@@ -39,6 +39,7 @@ class LSTMCell(Cell):
     """
 
     state_names = ("h", "c")
+    state_before = (0.0, 0.0)
 
     def __init__(self, input_size, hidden_size, input_gate=True, forget_gate=True, output_gate=True, coupled=False):
         super().__init__(input_size, hidden_size)

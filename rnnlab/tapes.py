@@ -100,8 +100,9 @@ class Tape:
     def begin(self, params, x, state):
         """Take parameters, inputs and the initial state; the steps of `forward` can run after this."""
         self.x[...] = self.private(x) if self.x_runs else x
-        for array, given in zip(self.state_arrays(), as_tuple(state, self.cell), strict=True):
-            array[:, 0] = 0 if given is None else self.private(given) if given.ndim > 2 else given
+        given_or_not = zip(self.state_arrays(), as_tuple(state, self.cell), self.cell.state_before, strict=True)
+        for array, given, before in given_or_not:
+            array[:, 0] = before if given is None else self.private(given) if given.ndim > 2 else given
         self.take_weights({name: self.private(params[name]) for name in self.cell.shapes})
 
     def finish(self, lengths):

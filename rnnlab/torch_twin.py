@@ -11,6 +11,7 @@ from rnnlab.checks import has_names, positive_integer
 from rnnlab.gru import ChoGRUCell, GRUCell
 from rnnlab.lstm import LSTMCell
 from rnnlab.models import Model, Out, check_batch
+from rnnlab.recurrences import LRUCell, MinGRUCell, MinLSTMCell, SLSTMCell
 from rnnlab.tapes import as_state, as_tuple
 
 __all__ = ["TorchModel"]
@@ -69,7 +70,43 @@ def gru_step(cell, p, x, state):
     return ((1 - z) * n + z * h,)
 
 
-STEPS = {RNNCell: rnn_step, LSTMCell: lstm_step, GRUCell: gru_step}
+def min_gru_step(cell, p, x, state):
+    (h,) = state
+    z, n = F.linear(x, p["weight_ih"], p["bias_ih"]).chunk(2, dim=1)
+    z = torch.sigmoid(z)
+    return ((2 * z - 1 if cell.negative else z) * h + (1 - z) * n,)
+
+
+def min_lstm_step(cell, p, x, state):
+    (h,) = state
+    i, f, g = F.linear(x, p["weight_ih"], p["bias_ih"]).chunk(3, dim=1)
+    i, f = torch.sigmoid(i), torch.sigmoid(f)
+    keep, write = f / (f + i), i / (f + i)
+    return ((2 * keep - 1 if cell.negative else keep) * h + write * g,)
+
+
+def lru_step(cell, p, x, state):
+    h = torch.view_as_complex(state[0].reshape(len(x), -1, 2))
+    Bx = torch.view_as_complex(F.linear(x, p["weight_ih"]).reshape(len(x), -1, 2))
+    eigenvalue = torch.exp(torch.complex(-torch.exp(p["nu_log"]), torch.exp(p["theta_log"])))
+    return (torch.view_as_real(eigenvalue * h + torch.exp(p["gamma_log"]) * Bx).reshape(len(x), -1),)
+
+
+def slstm_step(cell, p, x, state):
+    h, c, n, m = state
+    z = F.linear(x, p["weight_ih"], p["bias_ih"]) + F.linear(h, p["weight_hh"], p["bias_hh"])
+    log_i, f, z, o = z.chunk(4, dim=1)
+    log_f = f if cell.forget == "exp" else F.logsigmoid(f)
+    m_new = torch.maximum(log_f + m, log_i)
+    i, f = torch.exp(log_i - m_new), torch.exp(log_f + m - m_new)
+    c, n = f * c + i * torch.tanh(z), f * n + i
+    return torch.sigmoid(o) * c / n, c, n, m_new
+
+
+STEPS = {
+    RNNCell: rnn_step, LSTMCell: lstm_step, GRUCell: gru_step, MinLSTMCell: min_lstm_step, MinGRUCell: min_gru_step,
+    LRUCell: lru_step, SLSTMCell: slstm_step,
+}  # fmt: skip
 
 
 class TorchModel:
@@ -191,8 +228,11 @@ class TorchModel:
     def _initial(self, x, state):
         """Return for each cell the tuple of its initial state arrays, leaves of the graph."""
         cells, shape = len(self.model.stack.cells), (x.shape[1], self.cell.hidden_size)
-        given = as_tuple(state, self.cell)
-        stacked = [x.new_zeros(cells, *shape) if a is None else self._tensor(a).reshape(cells, *shape) for a in given]
+        given = zip(as_tuple(state, self.cell), self.cell.state_before, strict=True)
+        stacked = [
+            x.new_full((cells, *shape), before) if array is None else self._tensor(array).reshape(cells, *shape)
+            for array, before in given
+        ]
         return [tuple(map(self._leaf, arrays)) for arrays in zip(*stacked, strict=True)]
 
     def _shaped(self, arrays):

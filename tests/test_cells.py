@@ -113,7 +113,7 @@ def test_float32_stays_float32(name):
     assert worst_gap(gradients, all_gradients(cell, wide, x.astype(float), state, d_h.astype(float))) < 1e-5
 
 
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("name", [name for name in CELLS if "bias_hh" in CELLS[name](2, 4).shapes])
 def test_the_two_biases_are_two_arrays(name):
     gradients = all_gradients(*random_problem(3, 2, 2, 4, name))
     assert not np.shares_memory(gradients["bias_ih"], gradients["bias_hh"])

@@ -11,7 +11,7 @@ import re
 
 MARK = "<!-- every public name -->"
 TOPICS = {
-    "Cells": ["cells", "lstm", "peepholes", "gru"],
+    "Cells": ["cells", "lstm", "peepholes", "gru", "recurrences", "slstm", "scans"],
     "Backpropagation through time": ["bptt", "tapes"],
     "Models and losses": ["models", "stacks", "losses"],
     "Starting values": ["initializers"],
@@ -23,9 +23,28 @@ TOPICS = {
     "Threads": ["threads"],
 }
 # Not for import, but met as bases and results.
-SHOWN = {"cells": ["Cell"], "tapes": ["Back"], "models": ["Out"], "optimizers": ["Optimizer"], "clipping": ["Clip"]}
+SHOWN = {
+    "cells": ["Cell"],
+    "scans": ["LinearCell"],
+    "tapes": ["Back"],
+    "models": ["Out"],
+    "optimizers": ["Optimizer"],
+    "clipping": ["Clip"],
+}
 # Methods that a tape calls on its cell: for whoever adds a cell, who reads the source.
-INNER = {"tape", "pack", "unpack", "packed_peepholes", "local_derivatives", "state_jacobians"}
+INNER = {
+    "tape",
+    "pack",
+    "unpack",
+    "packed_peepholes",
+    "local_derivatives",
+    "state_jacobians",
+    "numbers",
+    "coefficients",
+    "back",
+    "keep",
+    "gates_back",
+}
 APART = ["torch_twin", "widgets", "flipbook", "plots", "datasets"]  # `import rnnlab` does not load these
 
 LITERAL = re.compile(r"(``.+?``|`[^`]+`)")
