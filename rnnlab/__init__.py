@@ -14,6 +14,7 @@ from rnnlab.threads import one_thread  # first: it decides with how many threads
 from rnnlab.adagrads import Adadelta, AdaGrad, RMSProp
 from rnnlab.adams import Adam, AdamW, AMSGrad, NAdam, RAdam
 from rnnlab.adaptive_clipping import AGC, AutoClip
+from rnnlab.attention import AttentionModel
 from rnnlab.bptt import Workspace, backprop, unroll
 from rnnlab.cells import RNNCell
 from rnnlab.checkpoints import load_state, save_state
@@ -28,6 +29,7 @@ from rnnlab.diagnostics import (
     step_jacobians,
 )
 from rnnlab.frameworks import as_in
+from rnnlab.graphs import GraphRNNCell, normalized
 from rnnlab.gru import ChoGRUCell, GRUCell
 from rnnlab.histories import History, Moment, Validation
 from rnnlab.initializers import (
@@ -56,7 +58,7 @@ from rnnlab.scans import parallel_states, scan
 from rnnlab.schedules import Constant, CosineDecay, ExponentialDecay, OneCycle, ReduceOnPlateau, StepDecay, WarmUp
 from rnnlab.stacks import Stack
 from rnnlab.sweeps import sweep
-from rnnlab.tasks import Adding, Batch, Copy, TemporalOrder
+from rnnlab.tasks import Adding, Batch, Copy, Parity, TemporalOrder
 from rnnlab.training import evaluate, train
 
 __all__ = [
@@ -69,6 +71,7 @@ __all__ = [
     "Adam",
     "AdamW",
     "Adding",
+    "AttentionModel",
     "AutoClip",
     "Batch",
     "ChoGRUCell",
@@ -80,6 +83,7 @@ __all__ = [
     "CosineDecay",
     "ExponentialDecay",
     "GRUCell",
+    "GraphRNNCell",
     "History",
     "LSTMCell",
     "LRUCell",
@@ -91,6 +95,7 @@ __all__ = [
     "Muon",
     "NAdam",
     "OneCycle",
+    "Parity",
     "PeepholeLSTMCell",
     "RAdam",
     "RMSProp",
@@ -120,6 +125,7 @@ __all__ = [
     "load_state",
     "lyapunov_exponents",
     "memory_norm",
+    "normalized",
     "omega",
     "one_thread",
     "orthogonal",

@@ -68,16 +68,21 @@ class Model:
         return {**self.stack.shapes, "weight_out": (C, self.stack.width), "bias_out": (C,)}
 
     def init(self, rng, dtype=np.float64):
-        """Draw all parameters: the cells', then weight_out (C, width) and bias_out (C,) as torch's Linear does.
+        """Draw all parameters: the cells', then the readout's as torch's Linear does, weight_out (C, width) first.
 
         Args:
             rng: a numpy.random.Generator.
             dtype: numpy.float64 or numpy.float32.
         """
         params, bound = self.stack.init(rng, dtype), 1 / np.sqrt(self.stack.width)
-        for name in ("weight_out", "bias_out"):
-            params[name] = rng.uniform(-bound, bound, self.shapes[name]).astype(dtype)
+        for name, shape in self.readout.items():
+            params[name] = rng.uniform(-bound, bound, shape).astype(dtype)
         return params
+
+    @property
+    def readout(self):
+        """Return the shape of each parameter that is not the cells'."""
+        return {name: shape for name, shape in self.shapes.items() if name not in self.stack.shapes}
 
     def forward(self, params, x, state=None, lengths=None):
         """Return the outputs (T, B, C) and the final state, from inputs x (T, B, D); see `Stack.unroll`."""
@@ -125,8 +130,8 @@ class Model:
         has_names(params, self.shapes)
         first, shape = next(iter(self.shapes.items()))
         runs = np.shape(params[first])[: np.ndim(params[first]) - len(shape)]
-        for name in ("weight_out", "bias_out"):
-            shaped(params[name], (*runs, *self.shapes[name]), name, f"with the runs of {first}" if runs else "")
+        for name, shape in self.readout.items():
+            shaped(params[name], (*runs, *shape), name, f"with the runs of {first}" if runs else "")
             if params[name].dtype != getattr(params[first], "dtype", None):
                 raise TypeError(f"expected all parameters of one dtype, got {name} of {params[name].dtype}; use astype")
 

@@ -131,6 +131,39 @@ class Copy:
         return Batch(np.eye(10, dtype=dtype)[shown], asked, np.ones((T, B), dtype))
 
 
+class Parity:
+    """Ask after every bit whether the number of ones so far is odd.
+
+    Input: a bit, 0 or 1, with equal chances. Output at every step: class 1 after an odd number of ones, else 0.
+
+    Args:
+        length: T, steps in a sequence, at least 1.
+
+    Attributes:
+        baseline: ln 2, the cross-entropy in nats of two equal probabilities.
+        baseline_error: 0.5, the error rate of guessing.
+
+    Source: as a test of what recurrences can compute, Beck et al. (2024) and Grazzi et al. (2025).
+
+    >>> batch = Parity(length=5).sample(np.random.default_rng(0), batch_size=1)
+    >>> batch.x.ravel(), batch.y.ravel()
+    (array([1., 1., 1., 0., 0.]), array([1, 0, 1, 1, 1]))
+    """
+
+    input_size, output_size = 1, 2
+    baseline = math.log(2)
+    baseline_error = 0.5
+
+    def __init__(self, length):
+        self.length = _length(length, 1, "Parity")
+
+    def sample(self, rng, batch_size, dtype=np.float64):
+        """Draw a batch: x (length, B, 1), y (length, B) classes 0 and 1, mask of ones."""
+        T, B = self.length, positive_integer(batch_size, "batch_size")
+        bits = rng.integers(0, 2, (T, B))
+        return Batch(bits[..., None].astype(dtype), bits.cumsum(axis=0) % 2, np.ones((T, B), dtype))
+
+
 def _length(length, least, task):
     if positive_integer(length, "length") < least:
         raise ValueError(f"expected length of at least {least} for {task}, got {length}")

@@ -5,9 +5,11 @@ import torch
 from torch.nn import functional as F
 
 from rnnlab import losses
+from rnnlab.attention import AttentionModel
 from rnnlab.bptt import check_inputs, check_params, check_state
 from rnnlab.cells import RNNCell
 from rnnlab.checks import has_names, positive_integer
+from rnnlab.graphs import GraphRNNCell
 from rnnlab.gru import ChoGRUCell, GRUCell
 from rnnlab.lstm import LSTMCell
 from rnnlab.models import Model, Out, check_batch
@@ -42,6 +44,10 @@ def rnn_step(cell, p, x, state):
     (h,) = state
     z = F.linear(x, p["weight_ih"], p["bias_ih"]) + F.linear(h, p["weight_hh"], p["bias_hh"])
     return (NONLINEARITIES[cell.nonlinearity](z),)
+
+
+def graph_step(cell, p, x, state):
+    return rnn_step(cell, p, x, (torch.as_tensor(cell.graph).to(x) @ state[0],))
 
 
 def lstm_step(cell, p, x, state):
@@ -104,9 +110,22 @@ def slstm_step(cell, p, x, state):
 
 
 STEPS = {
-    RNNCell: rnn_step, LSTMCell: lstm_step, GRUCell: gru_step, MinLSTMCell: min_lstm_step, MinGRUCell: min_gru_step,
-    LRUCell: lru_step, SLSTMCell: slstm_step,
+    GraphRNNCell: graph_step, RNNCell: rnn_step, LSTMCell: lstm_step, GRUCell: gru_step, SLSTMCell: slstm_step,
+    MinLSTMCell: min_lstm_step, MinGRUCell: min_gru_step, LRUCell: lru_step,
 }  # fmt: skip
+
+
+def attended(model, p, h):
+    """Return the outputs (T, B, C) of an `AttentionModel` at every step, from its states."""
+    h = h.transpose(0, 1)
+    query, key = h @ p["weight_query"].T, h @ p["weight_key"].T
+    if model.score == "dot":
+        context = F.scaled_dot_product_attention(query, key, h, is_causal=True)
+    else:
+        score = torch.tanh(query[:, :, None] + key[:, None]) @ p["weight_score"]
+        later = torch.ones_like(score[0], dtype=torch.bool).triu(1)
+        context = score.masked_fill(later, -torch.inf).softmax(dim=-1) @ h
+    return F.linear(torch.cat([h, context], dim=-1), p["weight_out"], p["bias_out"]).transpose(0, 1)
 
 
 class TorchModel:
@@ -149,7 +168,7 @@ class TorchModel:
         lengths = torch.full((x.shape[1],), len(x)) if lengths is None else self._tensor(lengths)
         with torch.no_grad():
             h, final, _ = self._unroll(params, x, self._initial(x, state), None, lengths)
-            outputs = F.linear(h, params["weight_out"], params["bias_out"])
+            outputs = self._read(params, h)
         return outputs, as_state([self._shaped(list(arrays)) for arrays in zip(*final, strict=True)])
 
     def loss_and_grads(self, params, batch, state=None, truncate=None, work=None, lengths=None):
@@ -160,7 +179,7 @@ class TorchModel:
         initial = self._initial(x, state)
         lengths = torch.full((x.shape[1],), len(x)) if lengths is None else self._tensor(lengths)
         h, final, visited = self._unroll(params, x, initial, truncate, lengths)
-        outputs = F.linear(h, params["weight_out"], params["bias_out"])
+        outputs = self._read(params, h)
         loss = self.loss(outputs, y, mask)
         loss.backward()
         grads = {name: _grad(param) for name, param in params.items()}
@@ -169,6 +188,11 @@ class TorchModel:
         state = as_state([self._shaped(list(arrays)).detach() for arrays in zip(*final, strict=True)])
         d_c = d_visited[1] if len(d_visited) > 1 else None
         return Out(loss.item(), grads, d_visited[0], outputs.detach(), state, d_state, d_c, h.detach())
+
+    def _read(self, params, h):
+        if isinstance(self.model, AttentionModel):
+            return attended(self.model, params, h)
+        return F.linear(h, params["weight_out"], params["bias_out"])
 
     def _check(self, params, batch, state, truncate, lengths):
         """Raise what `Model.loss_and_grads` would: these are the checks of the NumPy half."""

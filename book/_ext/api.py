@@ -11,9 +11,9 @@ import re
 
 MARK = "<!-- every public name -->"
 TOPICS = {
-    "Cells": ["cells", "lstm", "peepholes", "gru", "recurrences", "slstm", "scans"],
+    "Cells": ["cells", "lstm", "peepholes", "gru", "recurrences", "slstm", "scans", "graphs"],
     "Backpropagation through time": ["bptt", "tapes"],
-    "Models and losses": ["models", "stacks", "losses"],
+    "Models and losses": ["models", "attention", "stacks", "losses"],
     "Starting values": ["initializers"],
     "Tasks": ["tasks"],
     "Training": ["training", "histories", "sweeps", "pools", "checkpoints", "regularizers", "provenance"],
@@ -44,6 +44,9 @@ INNER = {
     "back",
     "keep",
     "gates_back",
+    "read",
+    "read_back",
+    "readout",
 }
 APART = ["torch_twin", "widgets", "flipbook", "plots", "datasets"]  # `import rnnlab` does not load these
 
