@@ -1,9 +1,11 @@
 """Full drawings by Matplotlib, to compare with what `rnnlab.stage` draws part by part."""
 
+import random
 from io import StringIO
 from xml.etree import ElementTree
 
 import matplotlib
+import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -60,3 +62,23 @@ def all_at_once(stage, state):
             figure.savefig(buffer := StringIO(), format="svg")
             found += leaves(tidy(buffer.getvalue().partition("?>")[2]))
     return found
+
+
+def axes_of(explorable, **state):
+    """Return the axes on which one state of an explorable is drawn."""
+    axes = [Figure().subplots() for _ in range(explorable.panels)]
+    explorable(axes[0] if len(axes) == 1 else axes, **state)
+    return axes
+
+
+def assert_lines_stay_inside(explorable, samples=8):
+    """Draw some random states; raise if a line leaves its axes, which are fixed for all states."""
+    states = list(explorable.grid())
+    for state in random.sample(states, min(samples, len(states))):
+        for ax in axes_of(explorable, **state):
+            (left, right), (low, high) = ax.get_xlim(), ax.get_ylim()
+            left, right, low, high = min(left, right), max(left, right), min(low, high), max(low, high)
+            for line in (line for line in ax.lines if line.get_transform() == ax.transData):
+                x, y = np.asarray(line.get_xdata(), float), np.asarray(line.get_ydata(), float)
+                x, y = x[np.isfinite(x) & np.isfinite(y)], y[np.isfinite(x) & np.isfinite(y)]
+                assert left <= x.min() and x.max() <= right and low <= y.min() and y.max() <= high, state

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.figure import Figure
 
 import rnnlab as rl
+from drawings import assert_lines_stay_inside
 from evidence import script, skip_unless_exact
 from explorables import load
 
@@ -188,12 +188,4 @@ def test_the_fewest_states(lesson):
 
 @pytest.mark.parametrize("name", ["chain", "check_width", "who_is_wrong", "cut_short", "learned", "memory"])
 def test_no_line_leaves_its_axes(lesson, name):
-    explorable = lesson[name]
-    for state in random.sample(list(explorable.grid()), min(6, len(list(explorable.grid())))):
-        axes = [Figure().subplots() for _ in range(explorable.panels)]
-        explorable(axes[0] if len(axes) == 1 else axes, **state)
-        for ax in axes:
-            (left, right), (low, high) = ax.get_xlim(), ax.get_ylim()
-            for line in (line for line in ax.lines if line.get_transform() == ax.transData):
-                x, y = np.asarray(line.get_xdata(), float), np.asarray(line.get_ydata(), float)
-                assert left <= x.min() and x.max() <= right and low <= y.min() and y.max() <= high, (name, state)
+    assert_lines_stay_inside(lesson[name])

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from matplotlib.figure import Figure
 
+from drawings import assert_lines_stay_inside
 from evidence import script, skip_unless_exact
 from explorables import load
 
@@ -173,14 +173,4 @@ def test_what_the_lesson_concludes_from_the_grid(lesson):
 
 @pytest.mark.parametrize("name", ["settles", "cut", "landscape", "walls", "curvature", "smoothness"])
 def test_no_line_leaves_its_axes(lesson, name):
-    explorable = lesson[name]
-    states = list(explorable.grid())
-    for state in random.sample(states, min(8, len(states))):
-        axes = [Figure().subplots() for _ in range(explorable.panels)]
-        explorable(axes[0] if len(axes) == 1 else axes, **state)
-        for ax in axes:
-            (left, right), (low, high) = ax.get_xlim(), ax.get_ylim()
-            for line in (line for line in ax.lines if line.get_transform() == ax.transData):
-                x, y = np.asarray(line.get_xdata(), float), np.asarray(line.get_ydata(), float)
-                x, y = x[np.isfinite(x) & np.isfinite(y)], y[np.isfinite(x) & np.isfinite(y)]
-                assert left <= x.min() and x.max() <= right and low <= y.min() and y.max() <= high, (name, state)
+    assert_lines_stay_inside(lesson[name])

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 
 import rnnlab as rl
+from drawings import assert_lines_stay_inside
 from evidence import script, skip_unless_exact
 from explorables import load
 
@@ -143,13 +143,4 @@ def test_the_stream_asks_for_the_newest_marked_number(compare):
 
 @pytest.mark.parametrize("name", ["carousel", "by_hand", "two_paths", "biases", "parts"])
 def test_no_line_leaves_its_axes(lesson, name):
-    explorable = lesson[name]
-    states = list(explorable.grid())
-    for state in random.sample(states, min(8, len(states))):
-        axes = [Figure().subplots() for _ in range(explorable.panels)]
-        explorable(axes[0] if len(axes) == 1 else axes, **state)
-        for ax in axes:
-            (left, right), (low, high) = ax.get_xlim(), ax.get_ylim()
-            for line in (line for line in ax.lines if line.get_transform() == ax.transData):
-                x, y = np.asarray(line.get_xdata(), float), np.asarray(line.get_ydata(), float)
-                assert left <= x.min() and x.max() <= right and low <= y.min() and y.max() <= high, (name, state)
+    assert_lines_stay_inside(lesson[name])

@@ -4,7 +4,7 @@ Each cell gets the same learning rates on five pilot seeds; what is tuned is the
 update counts as more than guessing. The best rate runs on twelve fresh seeds. What keeps the state begins open: gates
 with a bias of 1, the eigenvalues of the LRU between 0.9 and 0.99 in size.
 
-    python notebooks/evidence/after_gates.py              # about MINUTES minutes on one core
+    python notebooks/evidence/after_gates.py              # about thirteen minutes on one core
 """
 
 import argparse
@@ -18,7 +18,7 @@ from tqdm import tqdm
 import rnnlab as rl
 
 BATCH_SIZE, CLIP, EVERY, UPDATES = 12, rl.ClipNorm(1.0), 50, 1500
-PILOT_SEEDS, FRESH_SEEDS, RATES = range(5), range(100, 112), [0.001, 0.003, 0.01, 0.03]
+PILOT_SEEDS, FRESH_SEEDS, RATES = range(5), range(100, 112), [0.003, 0.01, 0.03, 0.1]
 TASKS = {"adding": rl.Adding(40), "temporal order": rl.TemporalOrder(40)}
 # About as many parameters in the layers as the GRU of 18 units has for two inputs: 1,188.
 CELLS = {

@@ -5,7 +5,7 @@ the same learning rates on five pilot seeds; what is tuned is the mean loss over
 counts as more than guessing. The best rate runs on twelve fresh seeds, and each run is asked for the last answer of 500
 sequences of each length.
 
-    python notebooks/evidence/parity_lengths.py              # about MINUTES minutes on one core
+    python notebooks/evidence/parity_lengths.py              # about three minutes on one core
 """
 
 import argparse
