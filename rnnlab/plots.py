@@ -27,3 +27,19 @@ STYLE = {
     "svg.fonttype": "none",
     "svg.hashsalt": "rnnlab",
 }
+
+
+def lines(curves, xlabel, ylabel, log=False):
+    """Return a figure with one line for each entry of a dict name -> numbers, against their index."""
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    with rc_context(STYLE):
+        figure = Figure(figsize=(6.4, 3.6), layout="constrained")
+        ax = figure.subplots()
+        for name, numbers in curves.items():
+            ax.plot(range(len(numbers)), numbers, label=name)
+        ax.set(xlabel=xlabel, ylabel=ylabel, yscale="log" if log else "linear")
+        if curves:
+            ax.legend()
+    return figure

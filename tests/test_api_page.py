@@ -37,7 +37,7 @@ def test_the_page_lists_every_public_name_once():
     assert {f"rnnlab.{name}" for name in rnnlab.__all__} <= set(names)
 
 
-@pytest.mark.parametrize("module", ["torch_twin", "plots", "widgets", "flipbook", "datasets"])
+@pytest.mark.parametrize("module", ["torch_twin", "doctor", "plots", "widgets", "flipbook", "datasets"])
 def test_the_page_lists_the_modules_that_are_imported_by_name(module):
     pytest.importorskip({"torch_twin": "torch", "datasets": "numpy"}.get(module, "ipywidgets"))
     loaded = importlib.import_module(f"rnnlab.{module}")

@@ -21,12 +21,25 @@ ROOT = Path(__file__).resolve().parents[1]
 MODULES = {path.stem: path for path in (ROOT / "rnnlab").glob("*.py") if path.stem != "__init__"}
 
 FLOORS = (
-    {"checks", "runs", "tapes", "threads", "checkpoints", "provenance", "gathering"},
-    {"cells", "losses", "initializers", "optimizers", "clipping", "schedules", "tasks", "tables", "pools", "histories"},
+    {"checks", "runs", "tapes", "threads", "checkpoints", "provenance", "gathering", "unrolled"},
+    {
+        "cells",
+        "losses",
+        "initializers",
+        "optimizers",
+        "clipping",
+        "schedules",
+        "tasks",
+        "tables",
+        "pools",
+        "histories",
+        "recording",
+    },
     {
         "lstm",
         "slstm",
         "graphs",
+        "probes",
         "gru",
         "bptt",
         "regularizers",
@@ -62,7 +75,7 @@ NOT_LOADED = {
     "distributed",
 }
 HEAVY = {
-    "torch": {"torch_twin", "doctor"},
+    "torch": {"torch_twin", "unrolled", "recording", "probes", "doctor"},
     "matplotlib": {"plots", "stage"},
     "ipywidgets": {"widgets"},
     "pandas": {"tables"},

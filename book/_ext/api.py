@@ -48,7 +48,7 @@ INNER = {
     "read_back",
     "readout",
 }
-APART = ["torch_twin", "widgets", "flipbook", "plots", "datasets"]  # `import rnnlab` does not load these
+APART = ["torch_twin", "doctor", "widgets", "flipbook", "plots", "datasets"]  # `import rnnlab` does not load these
 
 LITERAL = re.compile(r"(``.+?``|`[^`]+`)")
 EQUATION = re.compile(r"\w+(, \w+)* (=|<-) ")

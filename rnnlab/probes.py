@@ -1,0 +1,266 @@
+"""Change one thing in a batch and see what changes in the outputs: does a model read what it should, and only that?"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+
+from rnnlab.recording import call, first_tensor
+
+# A change of the outputs that is smaller than this part of the largest of them is rounding.
+ROUNDING = 1e-5
+
+
+@dataclass
+class Probe:
+    """Hold a module in evaluation mode with one batch, and what is known about its axes.
+
+    Attributes:
+        x: the sequences, (T, B, ...), (B, T, ...) or, of packed ones, (B, T, ...).
+        lengths: (B,) steps of each sequence, or None where nobody says.
+        sample, time: axes of x.
+        out_sample: axis of the outputs that belongs to the samples.
+    """
+
+    module: nn.Module
+    inputs: Any
+    x: torch.Tensor
+    lengths: torch.Tensor | None
+    outputs: torch.Tensor
+    sample: int = 0
+    out_sample: int = 0
+
+    @property
+    def time(self):
+        return 1 - self.sample
+
+    def run(self, x=None):
+        """Return the outputs for other sequences in place of x."""
+        return outputs_of(self.module, self.inputs if x is None else replaced(self.inputs, x, self.lengths))
+
+    def change(self, outputs):
+        """Return the largest change of each sample's outputs, as a part of the largest output."""
+        difference = (outputs - self.outputs).abs().nan_to_num(nan=torch.inf).movedim(self.out_sample, 0)
+        return difference.reshape(len(difference), -1).amax(dim=1) / self.scale
+
+    @property
+    def scale(self):
+        return self.outputs.abs().max().clamp_min(1e-12)
+
+
+@torch.no_grad()
+def probe(module, inputs, targets, lengths=None, batch_axis=None):
+    """Return (results, reasons): what each test found by its name, and why a test was not done.
+
+    Results: "cross_sample_leak", "ignores_history", "reads_padding" -> None (healthy) or a dict of what was seen.
+    """
+    module.eval()
+    x, found = sequences(inputs)
+    results, reasons = {}, {}
+    if x is None or x.dim() < 2:
+        return {}, dict.fromkeys(("cross_sample_leak", "ignores_history", "reads_padding"), "no sequences in the batch")
+    outputs = outputs_of(module, inputs)
+    if outputs is None:
+        return {}, dict.fromkeys(
+            ("cross_sample_leak", "ignores_history", "reads_padding"), "the module returns no tensor"
+        )
+    packed = found is not None
+    one = Probe(module, inputs, x, found if packed else lengths_in(inputs, x, lengths), outputs)
+    pairs = axes(one, targets, batch_axis, packed)
+    if not pairs:
+        reasons["cross_sample_leak"] = "no axis of at least two samples in inputs, outputs and targets"
+    else:
+        results["cross_sample_leak"] = leak(one, pairs)
+    results["ignores_history"] = history(one, reasons)
+    if packed:
+        reasons["reads_padding"] = "packed sequences have no padding"
+    else:
+        one.lengths = one.lengths if one.lengths is not None else lengths_by_padding(one)
+        results["reads_padding"] = padding(one, reasons)
+    return {name: result for name, result in results.items() if name not in reasons}, reasons
+
+
+def axes(one, targets, batch_axis, packed):
+    """Return the pairs (axis of x, axis of the outputs) that may be those of the samples, the likeliest first."""
+    x, outputs = one.x, one.outputs
+    if packed or batch_axis is not None:
+        a = 0 if packed else batch_axis
+        fits = [b for b in (a, 1 - a) if b < outputs.dim() and outputs.shape[b] == x.shape[a]]
+        fits = sorted(fits, key=lambda b: outputs.dim() < 3 and b != 0)
+        return [(a, fits[0])] if fits and x.shape[a] > 1 else []
+    pairs = [(a, b) for a in (0, 1) for b in range(min(2, outputs.dim())) if x.shape[a] == outputs.shape[b] > 1]
+    target = targets if isinstance(targets, torch.Tensor) and targets.dim() else None
+    if target is not None and tuple(target.shape[:2]) != tuple(x.shape[:2]):  # one target for each sample
+        ours = [(a, b) for a, b in pairs if b == 0 and outputs.shape[0] == target.shape[0]]
+        return ours or pairs
+    if target is not None and outputs.dim() >= 2 and tuple(outputs.shape[:2]) == tuple(x.shape[:2]):
+        return [(a, b) for a, b in pairs if a == b]
+    return pairs
+
+
+def leak(one, pairs):
+    """Look for axes along which samples are independent; return None, or what the likeliest pair showed."""
+    seen = []
+    for one.sample, one.out_sample in pairs:
+        others, own, n = 0.0, 0.0, one.x.shape[one.sample]
+        for j in {0, n - 1}:
+            moved = one.change(one.run(perturbed(one.x, one.sample, j)))
+            own = max(own, moved[j].item())
+            others = max(others, moved[torch.arange(n) != j].max().item())
+        if others <= ROUNDING < own:
+            return None
+        seen.append({"others": others, "own": own})
+    one.sample, one.out_sample = pairs[0]
+    return seen[0] if seen[0]["others"] > ROUNDING else None
+
+
+def history(one, reasons):
+    """Change step 0 of every sample; return None, or the change that did not come."""
+    if one.x.dim() < 2 or one.x.shape[one.time] < 2:
+        reasons["ignores_history"] = "sequences of one step"
+        return None
+    if one.x.dim() == 2 and one.x.is_floating_point():
+        reasons["ignores_history"] = "no axis of time in the inputs"
+        return None
+    moved = last_step(one, one.run(perturbed(one.x, one.time, 0))) - last_step(one, one.outputs)
+    largest = (moved.abs().max() / one.scale).item()
+    return {"change": largest} if largest == 0 else None  # what is merely forgotten still moves the last digit
+
+
+def last_step(one, outputs):
+    """Return the outputs of each sample's last step, where they have an axis of time; else the outputs."""
+    if not in_time(one, outputs):
+        return outputs
+    outputs = outputs.movedim(one.out_sample, 0)
+    if one.lengths is None:
+        return outputs[:, -1]
+    return outputs[torch.arange(len(outputs)), one.lengths.to(outputs.device) - 1]
+
+
+def in_time(one, outputs):
+    """Return whether outputs have an axis of time beside that of the samples: (B, T, C) or (T, B, C)."""
+    return outputs.dim() >= 3 and outputs.shape[1 - one.out_sample] >= one.x.shape[one.time] > 1
+
+
+def padding(one, reasons, more=3):
+    """Add padding, and where lengths say what is padding change what stands in it; return None or what was seen."""
+    if one.lengths is None:
+        reasons["reads_padding"] = "nobody says which steps are padding: pass lengths"
+        return None
+    pad = padding_index(one.module) if not one.x.is_floating_point() else 0
+    blank = torch.full_like(one.x.narrow(one.time, 0, 1), pad or 0)
+    trials = [torch.cat([one.x] + [blank] * more, dim=one.time)]
+    if one.x.is_floating_point():
+        steps = torch.arange(one.x.shape[one.time], device=one.x.device)
+        outside = steps >= one.lengths.to(one.x.device)[:, None]
+        outside = outside if one.sample == 0 else outside.T
+        noise = perturbed(one.x, one.time, slice(None))
+        trials.append(torch.where(outside.reshape(*outside.shape, *[1] * (one.x.dim() - 2)), noise, one.x))
+    seen, before = 0.0, valid(one, one.outputs)
+    for x in trials:
+        try:
+            after = valid(one, one.run(x))
+        except (RuntimeError, ValueError, IndexError) as error:
+            reasons["reads_padding"] = f"the module does not take longer sequences: {str(error).splitlines()[0]}"
+            return None
+        if after.shape != before.shape:
+            reasons["reads_padding"] = "longer sequences give outputs of another shape"
+            return None
+        seen = max(seen, ((after - before).abs().max() / one.scale).item())
+    return {"change": seen} if seen > ROUNDING else None
+
+
+def valid(one, outputs):
+    """Return the outputs at steps that are no padding, as one long array; all of them where they have no time."""
+    if not in_time(one, outputs):
+        return outputs
+    outputs = outputs.movedim(one.out_sample, 0)
+    inside = torch.arange(outputs.shape[1]) < one.lengths.cpu()[:, None]
+    return outputs[inside.to(outputs.device)]
+
+
+# ---------------------------------------------------------------- batches
+
+
+def sequences(inputs):
+    """Return the sequences in the inputs of a module, and the lengths of packed ones, else None."""
+    if isinstance(inputs, PackedSequence):
+        return pad_packed_sequence(inputs, batch_first=True)
+    if isinstance(inputs, torch.Tensor):
+        return inputs, None
+    parts = inputs.values() if isinstance(inputs, dict) else inputs if isinstance(inputs, tuple | list) else ()
+    fitting = [part for part in parts if isinstance(part, PackedSequence | torch.Tensor)]
+    fitting = [part for part in fitting if isinstance(part, PackedSequence) or part.dim() >= 2]
+    return sequences(fitting[0]) if fitting else (None, None)
+
+
+def replaced(inputs, x, lengths):
+    """Return the inputs with other sequences."""
+    if isinstance(inputs, PackedSequence):
+        return pack_padded_sequence(x, lengths.cpu(), batch_first=True, enforce_sorted=False)
+    if isinstance(inputs, torch.Tensor):
+        return x
+    items, done, new = inputs.items() if isinstance(inputs, dict) else enumerate(inputs), False, {}
+    for key, part in items:
+        is_it = not done and (isinstance(part, PackedSequence) or (isinstance(part, torch.Tensor) and part.dim() >= 2))
+        new[key], done = (replaced(part, x, lengths), True) if is_it else (part, done)
+    return new if isinstance(inputs, dict) else tuple(new.values())
+
+
+def lengths_in(inputs, x, lengths):
+    """Return lengths (B,): those given, or whole numbers among the inputs that can be lengths; else None."""
+    if lengths is not None:
+        return torch.as_tensor(lengths)
+    parts = inputs.values() if isinstance(inputs, dict) else inputs if isinstance(inputs, tuple | list) else ()
+    for part in parts:
+        part = torch.as_tensor(part) if isinstance(part, list) and all(type(n) is int for n in part) else part
+        if isinstance(part, torch.Tensor) and part.dim() == 1 and not part.is_floating_point():
+            sample = 0 if len(part) == x.shape[0] else 1
+            if len(part) == x.shape[sample] and part.min() >= 1 and part.max() <= x.shape[1 - sample]:
+                return part
+    return None
+
+
+def lengths_by_padding(one):
+    """Return lengths (B,) of token sequences that end in the padding index of the embedding, or None."""
+    pad = padding_index(one.module)
+    if pad is None or one.x.is_floating_point() or one.x.dim() != 2:
+        return None
+    tokens = one.x.movedim(one.sample, 0) != pad
+    if tokens.all() or not tokens.any(dim=1).all():
+        return None
+    steps = torch.arange(1, tokens.shape[1] + 1, device=tokens.device)
+    return (tokens * steps).amax(dim=1)
+
+
+def padding_index(module):
+    """Return the padding index of the module's first embedding that has one, or None."""
+    found = [one.padding_idx for one in module.modules() if isinstance(one, nn.Embedding)]
+    return next((index for index in found if index is not None), None)
+
+
+def outputs_of(module, inputs):
+    """Return the first tensor that a module returns, packed sequences padded; always with the same random numbers."""
+    torch.manual_seed(0)
+    output = call(module, inputs)
+    output = output[0] if isinstance(output, tuple) and isinstance(output[0], PackedSequence) else output
+    if isinstance(output, PackedSequence):
+        return pad_packed_sequence(output, batch_first=True)[0]
+    return first_tensor(output)
+
+
+def perturbed(x, axis, index):
+    """Return x with other values of the same kind at an index along an axis."""
+    generator = torch.Generator(x.device).manual_seed(1)
+    x = x.clone()
+    part = x.select(axis, index) if isinstance(index, int) else x
+    if x.is_floating_point():
+        spread = x.std() if x.numel() > 1 and x.std() > 0 else 1.0
+        part += spread * torch.randn(part.shape, generator=generator, device=x.device, dtype=x.dtype)
+    else:
+        known = x.unique()
+        shift = torch.randint(1, max(2, len(known)), part.shape, generator=generator, device=x.device)
+        part.copy_(known[(torch.searchsorted(known, part.contiguous()) + shift) % len(known)])
+    return x

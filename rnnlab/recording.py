@@ -1,0 +1,144 @@
+"""Run somebody's module once, see every step of its recurrences, and give the module back as it was."""
+
+import copy
+import random
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.utils.rnn import PackedSequence
+
+from rnnlab.unrolled import Recorded, run_cell, run_layer
+
+LAYERS, CELLS = (nn.RNN, nn.LSTM, nn.GRU), (nn.RNNCell, nn.LSTMCell, nn.GRUCell)
+
+
+@contextmanager
+def untouched(module):
+    """Give everything back at the end: weights, gradients, buffers, attributes, modes, and all random states."""
+    tensors = [(tensor, tensor.detach().clone()) for tensor in [*module.parameters(), *module.buffers()]]
+    grads = [(param, param.grad) for param in module.parameters()]
+    kept = [(one, {name: _kept(value) for name, value in vars(one).items()}) for one in module.modules()]
+    states = torch.get_rng_state(), np.random.get_state(), random.getstate()
+    devices = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+    try:
+        for param, _ in grads:
+            param.grad = None
+        yield
+    finally:
+        for one, attributes in kept:
+            vars(one).clear()
+            vars(one).update({name: _given_back(*pair) for name, pair in attributes.items()})
+        with torch.no_grad():
+            for tensor, before in tensors:
+                if not torch.equal(tensor, before):
+                    tensor.copy_(before)
+        for param, grad in grads:
+            param.grad = grad
+        torch.set_rng_state(states[0])
+        np.random.set_state(states[1])
+        random.setstate(states[2])
+        if devices:
+            torch.cuda.set_rng_state_all(devices)
+
+
+def _kept(value):
+    """Return a value with what it holds now, where that can change in place."""
+    if isinstance(value, list | dict | set):
+        return value, copy.copy(value)
+    if isinstance(value, torch.Tensor):
+        return value, value.detach().clone()
+    return value, None
+
+
+def _given_back(value, before):
+    if isinstance(value, list):
+        value[:] = before
+    elif isinstance(value, dict | set):
+        value.clear()
+        value.update(before)
+    elif isinstance(value, torch.Tensor) and not torch.equal(value.detach(), before):
+        with torch.no_grad():
+            value.copy_(before)
+    return value
+
+
+@contextmanager
+def recorded(module):
+    """Yield the dict where -> `Recorded` that a forward pass within the block fills.
+
+    torch's layers and cells run step by step meanwhile. Any other submodule is watched; if it was called several times
+    and its last output depends on its first, it is a cell of somebody's own, and is in the dict when the block ends. If
+    there is no recurrence at all, whatever was called several times is: its states may have been detached.
+    """
+    records, calls = {}, {}
+    names = {one: name or type(module).__name__ for name, one in module.named_modules()}
+    originals = {kind: kind.forward for kind in LAYERS + CELLS}
+    inside = {part for one in names if isinstance(one, LAYERS + CELLS) for part in one.modules()}
+
+    def stand_in(kind, run):
+        def forward(self, inputs, hx=None):
+            if self not in names:
+                return originals[kind](self, inputs, hx)
+            return run(self, names[self], records, inputs, hx)
+
+        return forward
+
+    def look(one, _, output):
+        state = first_tensor(output)
+        if state is not None and state.requires_grad and state.dim() >= 1:
+            state.retain_grad()
+            calls.setdefault(one, []).append(state)
+
+    hooks = [one.register_forward_hook(look) for one in names if one not in inside and one is not module]
+    try:
+        for kind in LAYERS:
+            kind.forward = stand_in(kind, run_layer)
+        for kind in CELLS:
+            kind.forward = stand_in(kind, run_cell)
+        yield records
+        found = own_cells(module, calls, set(inside)) or ([] if records else own_cells(module, calls, set(), False))
+        for one in found:
+            records[names[one]] = Recorded(names[one], "cell")
+            for state in calls[one]:
+                records[names[one]].states.append(state)
+                records[names[one]].active.append(None)
+    finally:
+        for kind, forward in originals.items():
+            kind.forward = forward
+        for hook in hooks:
+            hook.remove()
+
+
+def own_cells(module, calls, known, connected=True):
+    """Return the outermost modules that ran at least three times, if `connected` on what came of their first output."""
+    found, covered = [], set(known)
+    for one in module.modules():  # parents before their parts
+        states = calls.get(one, [])
+        if one in covered or len(states) < 3 or any(part in known for part in one.modules()):
+            continue
+        back = torch.autograd.grad(states[-1].sum(), states[0], retain_graph=True, allow_unused=True)[0]
+        if back is not None or not connected:
+            found.append(one)
+            covered.update(one.modules())
+    return found
+
+
+def first_tensor(value):
+    """Return the first tensor of numbers with a fraction in a nest of tuples, lists and dicts, or None."""
+    if isinstance(value, PackedSequence):
+        return value.data
+    if isinstance(value, torch.Tensor):
+        return value if value.is_floating_point() else None
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, tuple | list) else ()
+    return next((found for part in parts if (found := first_tensor(part)) is not None), None)
+
+
+def call(module, inputs):
+    """Call a module: a tuple or list gives its arguments in order, a dict by name."""
+    if isinstance(inputs, dict):
+        return module(**inputs)
+    if isinstance(inputs, tuple | list) and not isinstance(inputs, PackedSequence):
+        return module(*inputs)
+    return module(inputs)
