@@ -3,6 +3,9 @@
     report = diagnose(module, (inputs, targets), loss_fn)
     print(report)
 
+    with watch(module) as seen:  # around your own training loop
+        ...
+
 From a shell: `python -m rnnlab.doctor path/to/script.py:make_model_and_batch`, where the function returns these three.
 """
 
@@ -20,8 +23,9 @@ from torch.nn.utils.rnn import PackedSequence
 from rnnlab.checks import positive_number
 from rnnlab.probes import probe
 from rnnlab.recording import call, first_tensor, recorded, untouched
+from rnnlab.watching import Watch, watch
 
-__all__ = ["Finding", "Report", "diagnose"]
+__all__ = ["Finding", "Report", "Watch", "diagnose", "watch"]
 
 KINDS = (
     "vanishing", "exploding", "saturation", "dead_units", "cross_sample_leak", "ignores_history", "reads_padding",

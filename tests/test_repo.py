@@ -54,8 +54,8 @@ FLOORS = (
     {"recurrences", "models", "loops"},
     {"attention", "training", "diagnostics"},
     {"torch_twin", "sweeps", "plots"},
-    {"doctor", "svg"},
-    {"stage"},
+    {"watching", "svg"},
+    {"doctor", "stage"},
     {"flipbook"},
     {"widgets"},
 )
@@ -75,7 +75,7 @@ NOT_LOADED = {
     "distributed",
 }
 HEAVY = {
-    "torch": {"torch_twin", "unrolled", "recording", "probes", "doctor"},
+    "torch": {"torch_twin", "unrolled", "recording", "probes", "watching", "doctor"},
     "matplotlib": {"plots", "stage"},
     "ipywidgets": {"widgets"},
     "pandas": {"tables"},

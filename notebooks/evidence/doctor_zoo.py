@@ -152,6 +152,65 @@ class LanguageModel(nn.Module):
         return self.head(self.rnn(self.embed(tokens))[0])
 
 
+class Tagger(nn.Module):
+    """Tag the words of one sentence, as the best-known tutorial on LSTMs does: a batch of one made by view."""
+
+    def __init__(self):
+        super().__init__()
+        self.embed, self.rnn, self.head = nn.Embedding(WORDS, D), nn.LSTM(D, H), nn.Linear(H, CLASSES)
+
+    def forward(self, sentence):
+        out, _ = self.rnn(self.embed(sentence).view(len(sentence), 1, -1))
+        return F.log_softmax(self.head(out.view(len(sentence), -1)), dim=1)
+
+
+class Stateful(nn.Module):
+    """Keep the state from batch to batch in an attribute, and answer one number by a sigmoid, as courses do."""
+
+    def __init__(self, kept=True):
+        super().__init__()
+        self.embed, self.rnn = nn.Embedding(WORDS, D), nn.LSTM(D, H, 2, batch_first=True, dropout=0.5)
+        self.head, self.hidden = nn.Linear(H, 1), None
+
+    def forward(self, tokens):
+        hidden = None if self.hidden is None else tuple(state.detach() for state in self.hidden)
+        out, self.hidden = self.rnn(self.embed(tokens), hidden)
+        out = torch.sigmoid(self.head(out.contiguous().view(-1, H)))
+        return out.view(len(tokens), -1)[:, -1]
+
+
+class Frames(nn.Module):
+    """Run a convolutional LSTM cell of one's own over frames (B, T, C, height, width)."""
+
+    class Cell(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.gates = nn.Conv2d(1 + D, 4 * D, 3, padding=1)
+
+        def forward(self, x, state):
+            h, c = state
+            i, f, o, g = self.gates(torch.cat([x, h], dim=1)).chunk(4, dim=1)
+            c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+            return torch.sigmoid(o) * torch.tanh(c), c
+
+    def __init__(self):
+        super().__init__()
+        self.cell, self.head = Frames.Cell(), nn.Linear(D, CLASSES)
+
+    def forward(self, frames):
+        state = (frames.new_zeros(len(frames), D, *frames.shape[3:]),) * 2
+        for t in range(frames.shape[1]):
+            state = self.cell(frames[:, t], state)
+        return self.head(state[0].mean(dim=(2, 3)))
+
+
+def held(kind):
+    """Return a classifier whose recurrent matrix is held orthogonal by torch's parametrization."""
+    module = Classifier(kind)
+    nn.utils.parametrizations.orthogonal(module.rnn, "weight_hh_l0")
+    return module
+
+
 def floats(batch_first=True, steps=T, scale=1.0):
     return scale * torch.randn((B, steps, D) if batch_first else (steps, B, D))
 
@@ -265,6 +324,13 @@ ZOO = {
     "convolution, norms, GRU, dropout": lambda: ([], WithNorms(), labelled(floats())),
     "as many steps as samples, time first": lambda: (
         [], Classifier(nn.GRU, batch_first=False), labelled(floats(False, steps=B))),
+    "tagger of one sentence, a batch of one": lambda: (
+        [], Tagger(), (torch.randint(WORDS, (9,)), torch.randint(CLASSES, (9,))), F.nll_loss),
+    "state kept in an attribute, sigmoid": lambda: (
+        [], Stateful(), (torch.randint(WORDS, (B, T)), torch.randint(2, (B,)).float()), F.binary_cross_entropy),
+    "convolutional LSTM cell over frames": lambda: (
+        [], Frames(), labelled(torch.randn(B, 10, 1, 5, 5))),
+    "matrix held orthogonal": lambda: ([], held(nn.RNN), labelled(floats(scale=0.1))),
     "batch_first forgotten, output[:, -1]": lambda: (
         ["cross_sample_leak", "ignores_history"], Classifier(batch_first=False, read="second axis"),
         labelled(floats())),
