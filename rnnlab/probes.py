@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from rnnlab.recording import call, first_tensor
+from rnnlab.recording import call, first_tensor, same_state
 
 # A change of the outputs that is smaller than this part of the largest of them is rounding.
 ROUNDING = 1e-5
@@ -242,9 +242,14 @@ def padding_index(module):
 
 
 def outputs_of(module, inputs):
-    """Return the first tensor that a module returns, packed sequences padded; always with the same random numbers."""
+    """Return the first tensor that a module returns, packed sequences padded.
+
+    Every call starts from the same random numbers and the same kept state: else what a model remembers of the last
+    batch looks like a leak between samples.
+    """
     torch.manual_seed(0)
-    output = call(module, inputs)
+    with same_state(module):
+        output = call(module, inputs)
     output = output[0] if isinstance(output, tuple) and isinstance(output[0], PackedSequence) else output
     if isinstance(output, PackedSequence):
         return pad_packed_sequence(output, batch_first=True)[0]

@@ -17,14 +17,30 @@ LAYERS, CELLS = (nn.RNN, nn.LSTM, nn.GRU), (nn.RNNCell, nn.LSTMCell, nn.GRUCell)
 @contextmanager
 def untouched(module):
     """Give everything back at the end: weights, gradients, buffers, attributes, modes, and all random states."""
-    tensors = [(tensor, tensor.detach().clone()) for tensor in [*module.parameters(), *module.buffers()]]
     grads = [(param, param.grad) for param in module.parameters()]
-    kept = [(one, {name: _kept(value) for name, value in vars(one).items()}) for one in module.modules()]
     states = torch.get_rng_state(), np.random.get_state(), random.getstate()
     devices = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
     try:
-        for param, _ in grads:
-            param.grad = None
+        with same_state(module, module.parameters()):
+            for param, _ in grads:
+                param.grad = None
+            yield
+    finally:
+        for param, grad in grads:
+            param.grad = grad
+        torch.set_rng_state(states[0])
+        np.random.set_state(states[1])
+        random.setstate(states[2])
+        if devices:
+            torch.cuda.set_rng_state_all(devices)
+
+
+@contextmanager
+def same_state(module, also=()):
+    """Give back what a module keeps from call to call, in attributes and buffers, and other tensors named."""
+    tensors = [(tensor, tensor.detach().clone()) for tensor in [*also, *module.buffers()]]
+    kept = [(one, {name: _kept(value) for name, value in vars(one).items()}) for one in module.modules()]
+    try:
         yield
     finally:
         for one, attributes in kept:
@@ -34,13 +50,6 @@ def untouched(module):
             for tensor, before in tensors:
                 if not torch.equal(tensor, before):
                     tensor.copy_(before)
-        for param, grad in grads:
-            param.grad = grad
-        torch.set_rng_state(states[0])
-        np.random.set_state(states[1])
-        random.setstate(states[2])
-        if devices:
-            torch.cuda.set_rng_state_all(devices)
 
 
 def _kept(value):

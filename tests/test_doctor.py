@@ -37,6 +37,28 @@ def test_it_finds_what_was_planted_and_nothing_else(name):
     assert all(one.where and one.evidence and one.advice for one in report.findings)
 
 
+def test_what_a_model_remembers_of_the_last_batch_is_no_leak():
+    """The kept state is the same before every run of the reading tests, in an attribute as in a buffer."""
+
+    class Kept(zoo.Stateful):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("seen", torch.zeros(1))
+
+        def forward(self, tokens):
+            self.seen += tokens.float().mean()
+            return super().forward(tokens) * torch.sigmoid(self.seen)
+
+    torch.manual_seed(0)
+    module = Kept()
+    with torch.no_grad():
+        for param in module.parameters():
+            param *= 4
+    tokens, y = torch.randint(zoo.WORDS, (8, 6)), torch.randint(2, (8,)).float()
+    report = diagnose(module, (tokens, y), F.binary_cross_entropy)
+    assert report.tests["cross_sample_leak"] == "passed" and module.hidden is None and module.seen == 0
+
+
 def test_the_record_has_every_model():
     assert {row["model"] for row in RECORD["rows"]} == set(zoo.ZOO) and len(zoo.ZOO) >= 30
     assert sum(not row["planted"] for row in RECORD["rows"]) >= 20 * len(zoo.SEEDS)
