@@ -96,8 +96,9 @@ def read(name: str) -> str:
 
 
 def canonical(requirement: str) -> str:
-    """A requirement with its name as package indexes compare it: `vega_datasets==1` is `vega-datasets==1`."""
-    name, pin, version = requirement.partition("==")
+    """A requirement with its name as package indexes compare it, without a condition: `vega_datasets==1; ...` is
+    `vega-datasets==1`."""
+    name, pin, version = requirement.partition(";")[0].strip().partition("==")
     return re.sub(r"[-_.]+", "-", name).lower() + pin + version
 
 
@@ -145,6 +146,8 @@ def test_conda_route_has_the_same_versions():
     pip = next(entry["pip"] for entry in dependencies if isinstance(entry, dict))
     assert pip[0] == "--constraint constraints.txt" and pip[-1] == "--editable ."
     assert sorted(map(canonical, pip[1:-1])) == sorted(map(canonical, environment.requirements()))
+    conditions = [{line for line in lines if ";" in line} for lines in (pip, environment.requirements())]
+    assert conditions[0] == conditions[1]
 
 
 def test_one_range_of_pythons_everywhere():

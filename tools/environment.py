@@ -64,10 +64,17 @@ def fingerprint() -> str:
 
 
 def requirements() -> list:
-    """Return every direct requirement of the project with its pin, such as `numpy==2.4.6`."""
+    """Return every direct requirement of the project with its pin, such as `numpy==2.4.6`, some with a condition."""
     tables = project()["project"]
     groups = [tables["dependencies"], *tables["optional-dependencies"].values()]
     return sorted({line for group in groups for line in group if not line.startswith(tables["name"])})
+
+
+def newest(requirement: str, held: dict) -> str:
+    """Return a requirement without its pin: `numpy==2.4.6` is `numpy`; `held` gives the bounds that stay."""
+    pinned, semicolon, condition = requirement.partition(";")
+    name = pinned.partition("==")[0]
+    return name + held.get(name, "") + semicolon + condition
 
 
 def pip_commands(pip: list) -> list:
@@ -79,8 +86,7 @@ def pip_commands(pip: list) -> list:
         commands.append(pip + ["install", "--no-deps", "--index-url", index, torch])
     if versions() == "newest":
         held = project()["tool"]["rnnlab"]["held"]
-        names = [line.partition("==")[0] for line in requirements()]
-        commands.append(pip + ["install"] + [name + held.get(name, "") for name in names])
+        commands.append(pip + ["install"] + [newest(line, held) for line in requirements()])
         commands.append(pip + ["install", "--no-deps", "--editable", "."])
     else:
         lock = ["--constraint", "constraints.txt"] if versions() == "locked" else []
@@ -117,7 +123,7 @@ def make_environment() -> None:
         return
     if Path(sys.prefix).resolve() == ENV:
         raise Failure("the environment is out of date and in use here: run `deactivate`, then the same command again")
-    say("Making the environment in .venv: once, some minutes, about 2.5 GB.")
+    say("Making the environment in .venv: once, some minutes, about 4 GB.")
     STAMP.unlink(missing_ok=True)  # before anything else: from here on .venv is not to be trusted
     LOG.unlink(missing_ok=True)
     with Progress() as progress:
