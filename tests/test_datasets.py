@@ -1,6 +1,11 @@
+import importlib.util
+import itertools
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+import rnnlab as rl
 from rnnlab import datasets
 
 
@@ -42,7 +47,9 @@ def test_samples_are_windows_of_the_series():
 
 
 def test_clear_errors(monkeypatch):
-    with pytest.raises(ValueError, match=r"expected one of \['seattle_weather'\], got 'mars_weather'"):
+    with pytest.raises(
+        ValueError, match=r"expected one of \['japanese_vowels', 'seattle_weather'\], got 'mars_weather'"
+    ):
         datasets.load("mars_weather")
     with pytest.raises(ValueError, match="below the 20 steps of the series, got 20"):
         datasets.Forecast(np.zeros((20, 1)), 20)
@@ -51,3 +58,184 @@ def test_clear_errors(monkeypatch):
     monkeypatch.setattr(datasets.importlib.util, "find_spec", lambda package: None)
     with pytest.raises(ModuleNotFoundError, match="pip install vega_datasets"):
         datasets.load("seattle_weather")
+    with pytest.raises(ModuleNotFoundError, match=r"sktime .* pip install \.\[data\]"):
+        datasets.load("japanese_vowels")
+
+
+# ---------------------------------------------------------------- sequences of unlike length
+
+
+@pytest.fixture(scope="module")
+def vowels():
+    return datasets.load("japanese_vowels")
+
+
+def three(**other):
+    """Three sequences of 4, 2 and 3 steps whose every number tells where it stands: sequence, step, column."""
+    sequences = [
+        np.array([[100 * b + 10 * t + d + 1.0 for d in range(2)] for t in range(T)]) for b, T in enumerate((4, 2, 3))
+    ]
+    return datasets.Sequences.padded(sequences, **({"labels": [1, 0, 1], "classes": 3} | other)), sequences
+
+
+def test_padding_keeps_each_sequence_and_adds_nothing_but_zeros():
+    padded, sequences = three()
+    assert padded.x.shape == (4, 3, 2) and len(padded) == 3
+    for b, one in enumerate(sequences):
+        np.testing.assert_array_equal(padded[b], one)
+        assert (padded.x[len(one) :, b] == 0).all()
+    np.testing.assert_array_equal(padded.mask, padded.x[..., 0] != 0)
+    some = padded.take([1, 2])
+    assert some.x.shape == (3, 2, 2) and list(some.labels) == [0, 1]
+    np.testing.assert_array_equal(some[1], sequences[2])
+
+
+def test_as_a_task_it_asks_for_the_label_at_the_last_real_step():
+    padded, sequences = three()
+    batch = padded.every(np.float32)
+    assert batch.x.dtype == np.float32
+    for b, one in enumerate(sequences):
+        assert list(np.flatnonzero(batch.mask[:, b])) == [len(one) - 1]
+        assert batch.y[len(one) - 1, b] == padded.labels[b]
+    assert padded.majority == pytest.approx(2 / 3)
+    assert padded.baseline == pytest.approx(-(np.log(1 / 3) + 2 * np.log(2 / 3)) / 3)
+    drawn = padded.sample(np.random.default_rng(0), 50)
+    assert drawn.x.shape[1] == 50
+    assert {tuple(x[:2, 0]) for x in drawn.x.transpose(1, 0, 2)} == {tuple(one[:2, 0]) for one in sequences}
+
+
+def test_a_model_learns_them_and_padding_changes_nothing(vowels):
+    model = rl.Model(rl.LSTMCell(12, 8), vowels.train.output_size, rl.cross_entropy)
+    history = rl.train(model, vowels.train, rl.Adam(0.01), rl.ClipNorm(1.0), updates=60, seed=0, progress=False)
+    assert history.loss[-10:].mean() < 0.6 * vowels.train.baseline
+    batch = vowels.validation.every()
+    noise = np.where(vowels.validation.mask[..., None], 0, 9.0)
+    for other in (batch.x + noise, np.concatenate([batch.x, np.ones((4, 54, 12))])):
+        steps = len(other)
+        y, mask = np.broadcast_to(vowels.validation.labels, (steps, 54)), np.zeros((steps, 54))
+        mask[: len(batch.mask)] = batch.mask
+        out = model.loss_and_grads(history.params, rl.Batch(other, y, mask))
+        assert out.loss == pytest.approx(model.loss_and_grads(history.params, batch).loss, abs=1e-12)
+
+
+def test_a_split_takes_its_share_of_each_class_and_loses_none():
+    labels = np.repeat([0, 1, 2], [10, 20, 5])
+    sequences = [np.full((1 + b % 4, 1), b + 1.0) for b in range(35)]
+    every = datasets.Sequences.padded(sequences, labels, 3)
+    first, second = every.split(np.random.default_rng(0), 0.2)
+    assert list(np.bincount(second.labels)) == [2, 4, 1]
+    numbers = [{float(part[b][0, 0]) for b in range(len(part))} for part in (first, second)]
+    assert len(numbers[0] | numbers[1]) == 35 and not numbers[0] & numbers[1]
+    again = every.split(np.random.default_rng(0), 0.2)[1]
+    np.testing.assert_array_equal(second.x, again.x)
+    assert not np.array_equal(every.split(np.random.default_rng(1), 0.2)[1].x, second.x)
+
+
+def test_sequences_say_what_is_wrong():
+    fine = three()[0]
+    for change, message in [
+        ({"x": fine.x[0]}, r"expected x of shape \(T, B, D\)"),
+        ({"x": fine.x.astype(int)}, "float32 or float64, got an array of int64"),
+        ({"x": fine.x * np.nan}, "expected finite x"),
+        ({"lengths": [4, 2]}, r"expected lengths of shape \(3,\)"),
+        ({"lengths": [4, 2, 5]}, "expected lengths from 1 to 4, got 2 to 5"),
+        ({"lengths": [4, 0, 3]}, "expected lengths from 1 to 4, got 0 to 4"),
+        ({"labels": [1, 0, 3]}, "expected labels from 0 to 2, got 0 to 3"),
+        ({"labels": [1.0, 0.0, 1.0]}, "whole numbers, got an array of float64"),
+    ]:
+        with pytest.raises((TypeError, ValueError), match=message):
+            datasets.Sequences(**({"x": fine.x, "lengths": fine.lengths, "labels": fine.labels, "classes": 3} | change))
+    with pytest.raises(ValueError, match="list of .* with one D"):
+        datasets.Sequences.padded([np.ones((2, 3)), np.ones((2, 4))], [0, 1], 2)
+    with pytest.raises(ValueError, match="share between 0 and 1"):
+        fine.split(np.random.default_rng(0), 1.5)
+    with pytest.raises(ValueError, match="leaves both parts"):
+        fine.split(np.random.default_rng(0), 0.1)
+
+
+# ---------------------------------------------------------------- the Japanese vowels
+
+
+def test_the_vowels_are_those_of_the_files(vowels):
+    """Against a reading of the files that shares no line with the loader's."""
+    folder = Path(importlib.util.find_spec("sktime").submodule_search_locations[0], "datasets/data/JapaneseVowels")
+    for part, number, ours in (("TEST", 370, [vowels.test]), ("TRAIN", 270, [vowels.train, vowels.validation])):
+        text = (folder / f"JapaneseVowels_{part}.ts").read_text()
+        theirs = {}
+        for line in text[text.index("@data") + 6 :].strip().split("\n"):
+            cells, _, speaker = line.rpartition(":")
+            columns = [list(map(float, column.split(","))) for column in cells.split(":")]
+            theirs[tuple(np.round(columns[0], 6))] = (int(speaker) - 1, np.transpose(columns))
+        assert len(theirs) == number == sum(map(len, ours))
+        for sequences, b in itertools.chain(*([(one, b) for b in range(len(one))] for one in ours)):
+            frames = sequences[b] * vowels.std + vowels.mean
+            label, expected = theirs.pop(tuple(np.round(frames[:, 0], 6)))
+            assert label == sequences.labels[b]
+            np.testing.assert_allclose(frames, expected, atol=1e-9)
+        assert not theirs, "some utterances of the file are in no part"
+
+
+def test_the_vowels_are_split_by_speaker_and_standardized_by_the_training_frames(vowels):
+    assert list(np.bincount(vowels.train.labels)) == [24] * 9 and list(np.bincount(vowels.validation.labels)) == [6] * 9
+    assert list(np.bincount(vowels.test.labels)) == [31, 35, 88, 44, 29, 24, 40, 50, 29]
+    assert vowels.test.majority == pytest.approx(88 / 370)
+    lengths = np.concatenate([vowels.train.lengths, vowels.validation.lengths, vowels.test.lengths])
+    assert (lengths.min(), lengths.max(), len(lengths)) == (7, 29, 640)
+    frames = vowels.train.x[vowels.train.mask]
+    np.testing.assert_allclose(frames.mean(axis=0), 0, atol=1e-12)
+    np.testing.assert_allclose(frames.std(axis=0), 1, atol=1e-12)
+    assert len(vowels.classes) == 9 and len(vowels.features) == 12
+    for part in (vowels.train, vowels.validation, vowels.test):
+        assert (part.x[~part.mask] == 0).all()
+    again = datasets.load("japanese_vowels")
+    np.testing.assert_array_equal(again.validation.x, vowels.validation.x)
+
+
+# ---------------------------------------------------------------- the linear baseline
+
+
+def gaussian(seed, number=2000):
+    """One-step sequences of three classes, normal with one covariance, and its means and covariance."""
+    rng = np.random.default_rng(seed)
+    centers, mix = np.array([[0.0, 0], [2, 1], [-1, 2]]), np.array([[1.0, 0.4], [0.0, 0.6]])
+    labels = np.arange(number) % 3
+    x = centers[labels] + rng.standard_normal((number, 2)) @ mix.T
+    return datasets.Sequences(x[None], np.ones(number, int), labels, 3), centers, mix @ mix.T
+
+
+def test_the_linear_model_is_as_good_as_the_true_densities():
+    train, centers, covariance = gaussian(0)
+    test, *_ = gaussian(1)
+    gaps = datasets.means(test)[:, None] - centers
+    densities = -np.einsum("bci,ij,bcj->bc", gaps, np.linalg.inv(covariance), gaps)
+    best = (densities.argmax(axis=1) == test.labels).mean()
+    assert 0.8 < best < 0.95
+    assert datasets.linear_accuracy(train, test) == pytest.approx(best, abs=0.01)
+
+
+def test_the_linear_model_does_not_depend_on_the_units(vowels):
+    scale = np.geomspace(0.01, 100, 12)
+
+    def change(part):
+        return datasets.Sequences(part.x * scale, part.lengths, part.labels, 9)
+
+    changed = datasets.linear_accuracy(change(vowels.train), change(vowels.validation), datasets.summaries)
+    assert changed == datasets.linear_accuracy(vowels.train, vowels.validation, datasets.summaries)
+
+
+def test_the_linear_model_names_most_speakers_and_needs_their_labels(vowels):
+    assert datasets.linear_accuracy(vowels.train, vowels.test) > 0.9
+    assert datasets.linear_accuracy(vowels.train, vowels.test, datasets.summaries) > 0.95
+    mixed = np.random.default_rng(0).permutation(vowels.train.labels)
+    shuffled = datasets.Sequences(vowels.train.x, vowels.train.lengths, mixed, 9)
+    assert datasets.linear_accuracy(shuffled, vowels.test) < 0.4
+
+
+def test_features_read_no_padding():
+    padded, sequences = three()
+    noisy = datasets.Sequences(np.where(padded.mask[..., None], padded.x, 77.0), padded.lengths, padded.labels, 3)
+    for features in (datasets.means, datasets.summaries):
+        np.testing.assert_array_equal(features(noisy), features(padded))
+    np.testing.assert_allclose(datasets.means(padded)[1], sequences[1].mean(axis=0))
+    assert datasets.summaries(padded).shape == (3, 8)
+    np.testing.assert_array_equal(datasets.summaries(padded)[2, 6:], sequences[2][-1])
