@@ -1,0 +1,10 @@
+"""Grade problem sets: a student's code runs in a sandbox, the tests and the gradebook stay outside of it.
+
+`python -m grading COURSE ASSIGNMENT` is `make grade COURSE=... ASSIGNMENT=...`. From the inside out:
+
+- `wire`: plain data as bytes, between the two processes; `child`: the process that runs a student's code
+- `sandbox`: starts it, with limits, and talks to it; `notebooks`: what a source and a submission contain
+- `evaluator`: runs the trusted tests against the student's functions, one process for each submission
+- `pages`: the feedback page and the notebook that nbgrader's formgrader shows; `gradebooks`: nbgrader's database
+- `classes`: everything under `submitted/`, in parallel, resumable
+"""
