@@ -1,7 +1,8 @@
 """Run the errands of this repository: python tasks.py TASK [NAME=value ...] [arguments for the tool].
 
-Settings, as NAME=value or as environment variables: PORT (book, lab); TORCH_INDEX, a package index to take torch
-from; VERSIONS, one of locked (constraints.txt, the default), pinned (pyproject.toml alone) or newest.
+Settings, as NAME=value or as environment variables: PORT (book, lab); COURSE, ASSIGNMENT and FORCE=1 (grade);
+TORCH_INDEX, a package index to take torch from; VERSIONS, one of locked (constraints.txt, the default), pinned
+(pyproject.toml alone) or newest.
 
 Standard library only. This file and tools/ must parse on Pythons too old for the rest (3.6 and later), to say so: they
 use nothing newer before `check_python` has passed, no `list[str]` and no `tomllib` at the top.
@@ -20,7 +21,7 @@ from tools.running import BIN, ENV, PYTHON, ROOT, Failure, run, say
 
 LOGS = ROOT / "logs"
 SITE = ROOT / "book" / "_build" / "html"
-SETTINGS = ("PORT", "TORCH_INDEX", "VERSIONS")
+SETTINGS = ("PORT", "COURSE", "ASSIGNMENT", "FORCE", "TORCH_INDEX", "VERSIONS")
 PRODUCTS = ("book/_build", "logs", "build", "rnnlab.egg-info", ".pytest_cache", ".ruff_cache", ".hypothesis")
 
 
@@ -127,6 +128,18 @@ def lab(arguments: list) -> int:
         return 0
 
 
+def grade(arguments: list) -> int:
+    """Grade what was handed in: COURSE=folder ASSIGNMENT=name; FORCE=1 grades again what has not changed."""
+    course, assignment = os.environ.get("COURSE"), os.environ.get("ASSIGNMENT")
+    if not course or not assignment:
+        raise Failure(
+            "name the course's folder and the problem set: make grade COURSE=path/to/course ASSIGNMENT=ps1_bptt"
+        )
+    make_environment()
+    force = ["--force"] if os.environ.get("FORCE") not in (None, "", "0") else []
+    return run(PYTHON, "-m", "grading", Path(course).resolve(), assignment, *force, *arguments)
+
+
 def bench(arguments: list) -> int:
     """Measure, and print the figures; arguments name single benchmarks."""
     make_environment()
@@ -169,7 +182,7 @@ def clean(arguments: list) -> int:
     return 0
 
 
-TASKS = {task.__name__: task for task in (env, book, html, test, lab, bench, check, clean)}
+TASKS = {task.__name__: task for task in (env, book, html, test, lab, grade, bench, check, clean)}
 
 
 def usage() -> str:

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 
 from grading import wire
-from grading.notebooks import STUDENT_ID, Assignment, Submission, as_python, without_markers
+from grading.notebooks import STUDENT_ID, Assignment, Submission, as_python, claimed, without_markers
 from grading.sandbox import Child, ChildGone, Limits, Sandbox
 
 MAX_MESSAGE = 1500
@@ -52,8 +52,6 @@ class Report:
 
     student: str
     marks: dict[str, Mark] = field(default_factory=dict)
-    answers: dict[str, str] = field(default_factory=dict)
-    pictures: dict[str, dict] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)  # on the submission as a whole
     cell_notes: dict[str, str] = field(default_factory=dict)  # on solution cells
     seconds: float = 0.0
@@ -249,12 +247,17 @@ def fault(error: Exception, notebook: Notebook, assignment: Assignment) -> str:
     return f"{text}\nThe last call was {notebook.last_call}" if told else text
 
 
-def evaluate(assignment: Assignment, submission: Submission, student: str, sandbox: Sandbox) -> Report:
-    """Grade what can be graded without a person; `student` is the name that parameters are drawn from."""
+def evaluate(
+    assignment: Assignment, submission: Submission, student: str, sandbox: Sandbox, stubs: dict[str, str] | None = None
+) -> Report:
+    """Grade what can be graded without a person.
+
+    `student` is the name that parameters are drawn from; `stubs` are the answers of the untouched release.
+    """
     began = time.monotonic()
     limits = Limits(**assignment.settings)
     notebook = Notebook(assignment, submission.answers, student, sandbox, limits)
-    report = Report(student, answers=submission.answers, pictures=submission.pictures, notes=list(submission.notes))
+    report = Report(student, notes=list(submission.notes))
     space = {"__name__": "__main__", "STUDENT_ID": student}
     space |= {name: stand_in(notebook, name) for name in assignment.functions}
     try:
@@ -268,6 +271,10 @@ def evaluate(assignment: Assignment, submission: Submission, student: str, sandb
                 report.marks[cell.name] = run_test(cell, notebook, assignment, space)
     finally:
         notebook.end()
+    for cell in assignment.having("answer"):
+        text = submission.answers.get(cell.name, "").strip()
+        empty = text in ("", (stubs or {}).get(cell.name, "").strip()) and not submission.pictures.get(cell.name)
+        report.marks[cell.name] = Mark(0.0 if empty else None, cell.points, "There is no answer." if empty else "")
     report.cell_notes = {name: note[:MAX_MESSAGE] for name, note in notebook.notes.items()}
     if submission.claimed_id not in (None, placeholder(assignment), student):
         report.notes.append(f"The notebook says STUDENT_ID = {submission.claimed_id!r}; graded was {student!r}.")
@@ -293,8 +300,6 @@ def run_test(cell, notebook, assignment, space) -> Mark:
 
 def placeholder(assignment: Assignment) -> str | None:
     """Return what STUDENT_ID is in the source, where no student has named themselves yet."""
-    from grading.notebooks import claimed
-
     return claimed("\n".join(cell.source for cell in assignment.having(STUDENT_ID)))
 
 

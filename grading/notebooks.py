@@ -12,6 +12,8 @@ from pathlib import Path
 MAX_NOTEBOOK = 10 * 2**20  # bytes
 MAX_CELL = 100_000  # characters of one answer
 STUDENT_ID = "student-id"  # the grade_id of the cell that says whose parameters are drawn
+MAX_OUTPUT = 5_000  # characters of one output
+BASE64 = re.compile(r"[A-Za-z0-9+/=\s]{1,4000000}")
 MARKERS = re.compile(r"^.*### (?:BEGIN|END) (?:SOLUTION|HIDDEN TESTS).*\n?", re.MULTILINE)
 HIDDEN = re.compile(r"^[^\n]*### BEGIN HIDDEN TESTS.*?### END HIDDEN TESTS[^\n]*\n?", re.MULTILINE | re.DOTALL)
 SOLUTION = re.compile(r"^[^\n]*### BEGIN SOLUTION.*?### END SOLUTION[^\n]*\n?", re.MULTILINE | re.DOTALL)
@@ -116,10 +118,12 @@ def defined(cell: Cell) -> tuple[dict, dict]:
 
 @dataclass
 class Submission:
-    """A submission: the text of its answers by grade_id, pictures in them, and what was odd about it, in words."""
+    """A submission: its answers by grade_id, the pictures in them, the student's own cells by the named cell that they
+    follow ("" at the top), and what was odd about it, in words."""
 
     answers: dict[str, str] = field(default_factory=dict)
     pictures: dict[str, dict] = field(default_factory=dict)
+    others: dict[str, list[dict]] = field(default_factory=dict)
     claimed_id: str | None = None
     notes: list[str] = field(default_factory=list)
 
@@ -165,7 +169,7 @@ def read_submission(content: bytes, assignment: Assignment) -> Submission:
         raise ValueError("the file is not a notebook: it has no cells")
     wanted = {cell.name: cell for cell in assignment.having("solution", "answer", STUDENT_ID)}
     others = {cell.name for cell in assignment.cells}
-    found, unknown = Submission(), []
+    found, unknown, last = Submission(), [], ""
     for cell in cells:
         name, text = named_text(cell)
         if name in wanted:
@@ -178,6 +182,9 @@ def read_submission(content: bytes, assignment: Assignment) -> Submission:
             found.pictures[name] = pictures(cell)
         elif name and name not in others:
             unknown.append(name[:80])
+        elif not name and text:
+            found.others.setdefault(last, []).append(own_cell(cell, text))
+        last = name if name in others else last
     found.claimed_id = claimed(found.answers.pop(STUDENT_ID, ""))
     missing = [name for name in wanted if name not in found.answers and name != STUDENT_ID]
     if missing:
@@ -193,9 +200,27 @@ def named_text(cell) -> tuple[str, str]:
         return "", ""
     mark, source = cell["metadata"].get("nbgrader"), cell.get("source", "")
     name = mark.get("grade_id") if isinstance(mark, dict) else None
-    if isinstance(source, list):
-        source = "".join(line for line in source if isinstance(line, str))
-    return (name if isinstance(name, str) else ""), (source if isinstance(source, str) else "")
+    return (name if isinstance(name, str) else ""), lines(source)
+
+
+def lines(text) -> str:
+    """Return a notebook's text, which may be a list of lines, and here anything else."""
+    text = text if isinstance(text, list) else [text]
+    return "".join(line for line in text if isinstance(line, str))
+
+
+def own_cell(cell: dict, text: str) -> dict:
+    """Return what a person who marks may want to see of a cell that a student added or filled in."""
+    kind = "code" if cell.get("cell_type") == "code" else "markdown"
+    shown, outputs = [], cell.get("outputs")
+    for output in outputs[:20] if kind == "code" and isinstance(outputs, list) else ():
+        data = output.get("data") if isinstance(output, dict) else None
+        data = data if isinstance(data, dict) else {}
+        if isinstance(data.get("image/png"), str) and BASE64.fullmatch(data["image/png"]):
+            shown.append({"image/png": data["image/png"]})
+        elif isinstance(output, dict) and (plain := lines(output.get("text")) or lines(data.get("text/plain"))):
+            shown.append({"text/plain": plain[:MAX_OUTPUT]})
+    return {"type": kind, "source": text[:MAX_CELL], "outputs": shown, "pictures": pictures(cell)}
 
 
 def pictures(cell: dict) -> dict:
@@ -204,7 +229,7 @@ def pictures(cell: dict) -> dict:
     for name, versions in attachments.items() if isinstance(attachments, dict) else ():
         for kind, data in versions.items() if isinstance(versions, dict) else ():
             fits = kind in ("image/png", "image/jpeg", "image/gif") and isinstance(data, str)
-            if fits and re.fullmatch(r"[\w .-]{1,80}", name) and re.fullmatch(r"[A-Za-z0-9+/=\s]{1,4000000}", data):
+            if fits and re.fullmatch(r"[\w .-]{1,80}", name) and BASE64.fullmatch(data):
                 found[name] = {kind: data}
     return found
 
