@@ -125,6 +125,23 @@ def test_walls_face_the_gradient(lesson):
     assert bends[0] > 5 * np.median(bends[1:]) and distances[20] == 0
 
 
+def test_the_plane_holds_the_profile_and_is_a_valley(lesson):
+    """Its middle row is the profile along the gradient; from row to row the loss changes far less."""
+    _, profile = lesson["profiles"](2, 150)
+    distances, losses = lesson["plane"](2, 150)
+    np.testing.assert_allclose(losses[8, [0, 8, 16]], profile[0, [0, 20, 40]], rtol=1e-9)
+    assert distances[8] == 0 and np.ptp(losses[8]) > 10 * np.ptp(losses[:, 8])
+
+
+@pytest.mark.parametrize("turn", [0, 45, 60])
+def test_the_landscape_is_seen_from_one_side(lesson, turn):
+    """Turning keeps distances on the floor, what is higher is drawn higher, and slices of larger w stand behind."""
+    corners = np.array([lesson["seen"](b, w, 0, turn) for b, w in ((-4, 4), (-1, 4), (-4, 7))])
+    across, along = (corners[1:] - corners[0]) / (1, 0.4)
+    assert np.hypot(*across) == pytest.approx(2) and np.hypot(*along) == pytest.approx(2) and along[1] > 0
+    assert lesson["seen"](-2, 5, 0.5, turn)[1] > lesson["seen"](-2, 5, 0, turn)[1]
+
+
 # ---------------------------------------------------------------- the record
 
 
@@ -142,7 +159,9 @@ def test_random_cells_are_exactly_as_stored(grid, record):
     skip_unless_exact(record["made"])
     row = random.choice(record["runs"])
     again = grid.run(row["lr"], row["max_norm"], row["seed"])
-    assert again["correlation"] == row["correlation"] and again["loss"] == row["loss"]
+    assert again["loss"] == row["loss"]
+    # A dot product's last digit depends on where in memory the logarithms happen to lie.
+    assert again["correlation"] == pytest.approx(row["correlation"], rel=0, abs=1e-12)
 
 
 def test_random_runs_begin_as_stored(grid, record):
@@ -171,6 +190,6 @@ def test_what_the_lesson_concludes_from_the_grid(lesson):
     assert best_held < best_free < best_held + 0.05
 
 
-@pytest.mark.parametrize("name", ["settles", "cut", "landscape", "walls", "curvature", "smoothness"])
+@pytest.mark.parametrize("name", ["settles", "cut", "landscape", "walls", "valley", "curvature", "smoothness"])
 def test_no_line_leaves_its_axes(lesson, name):
     assert_lines_stay_inside(lesson[name])
