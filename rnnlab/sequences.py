@@ -105,13 +105,13 @@ class Sequences:
 
     @property
     def baseline(self):
-        """Return the cross-entropy, in nats, of the best constant answer: the shares of the classes."""
+        """Return the cross-entropy in nats of the best constant answer, which is the share of each class."""
         shares = np.bincount(self.labels) / len(self)
         return float(-sum(share * np.log(share) for share in shares if share > 0))
 
     @property
     def majority(self):
-        """Return the accuracy of the best constant answer: the share of the largest class."""
+        """Return the accuracy of the best constant answer, which is the share of the largest class."""
         return float(np.bincount(self.labels).max() / len(self))
 
     def sample(self, rng, batch_size, dtype=np.float64):
