@@ -47,7 +47,7 @@ class Config:
     lr: float = 0.003
     batch_size: int = 16
     max_norm: float = 1.0
-    patience: int = 15
+    patience: int = 10
     seed: int = 0
 
     def __post_init__(self):

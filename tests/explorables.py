@@ -5,6 +5,7 @@ import functools
 import io
 import json
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
@@ -48,6 +49,7 @@ def load(path):
         mock.patch("myst_nb.glue", keep),
         mock.patch.dict(os.environ, environment, clear=True),
         contextlib.chdir(Path(path).parent),
+        mock.patch("sys.path", [str(Path(path).resolve().parent), *sys.path]),  # as in a kernel that starts there
         contextlib.redirect_stdout(io.StringIO()),
     ):
         for number, cell in enumerate(cells):

@@ -168,7 +168,8 @@ def test_imports_are_requirements():
     """Every package that a Python file names is one that pyproject.toml names, not one that came along with another."""
     distributions = importlib.metadata.packages_distributions()
     wanted = {canonical(line).partition("==")[0] for line in environment.requirements()}
-    own = {"rnnlab", "tasks", "tools", "benchmarks", "grading"} | {path.stem for path in (ROOT / "tests").glob("*.py")}
+    own = {"rnnlab", "tasks", "tools", "benchmarks", "grading"}
+    own |= {path.stem for folder in ("tests", "notebooks") for path in (ROOT / folder).glob("*.py")}
     for path in tracked("*.py"):
         names = {name.partition(".")[0] for name in imported(path.read_text(encoding="utf-8"))}
         for name in names - own - sys.stdlib_module_names:

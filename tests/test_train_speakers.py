@@ -233,7 +233,7 @@ FAULTS = {
     "dropout not resumed": (resumes_bit_for_bit, ('        torch.set_rng_state(state["random"])\n', "")),
     "best not resumed": (resumes_bit_for_bit, (f'{RESTORED}["best"]', RESTORED.replace("state", "None"))),
     "weights not seeded": (repeats, ("        torch.manual_seed(config.seed)", "        pass")),
-    "order not seeded": (repeats, ("torch.Generator().manual_seed(config.seed)", "(lambda one: one.seed() and one)(torch.Generator())")),
+    "order not seeded": (repeats, ("= torch.Generator().manual_seed", "= (g := torch.Generator(), g.seed())[0] or")),
     "best is not a copy": (stops_early_and_keeps_the_best, ("value.detach().clone()", "value.detach()")),
     "never stops early": (stops_early_and_keeps_the_best, (" and self.waited < self.config.patience", "")),
     "the last network is tested": (
