@@ -155,10 +155,10 @@ def tampered(notebook, deleted, emptied):
     return notebook
 
 
-def packed(faults=FAULTS):
+def packed():
     """Spread the faults over as few students as possible, at most one fault per solution cell: {student: faults}."""
     by_cell = {}
-    for fault in faults:
+    for fault in FAULTS:
         by_cell.setdefault(fault.cell, []).append(fault)
     rows = zip_longest(*by_cell.values())
     return {f"wrong{i}": [fault for fault in row if fault] for i, row in enumerate(rows, start=1)}

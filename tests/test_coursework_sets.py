@@ -3,93 +3,134 @@
 import functools
 import re
 import shutil
+from copy import deepcopy
 from importlib import import_module
-from pathlib import Path
 
 import nbformat
 import pytest
 from nbgrader.apps import NbGraderAPI
-from traitlets.config import Config
 
-from coursework_submissions import grading, packed, solutions
+from coursework import COURSE, grade, problem_set, right_answers, stubs, wrong_marks
+from coursework_submissions import grading
 
-SOURCES = Path(__file__).parents[1] / "notebooks" / "coursework" / "source"
-SETS = {path.name: import_module(f"submissions_{path.name[:3]}") for path in SOURCES.glob("ps[2-4]_*")}
-IDS = ["alice", "b0b", "write your id here"]
+SOURCES = COURSE / "source"
 ALL_SETS = sorted(path.name for path in SOURCES.glob("*"))
-WRONG = [(name, student) for name, faults in SETS.items() for student in packed(faults.FAULTS)]
+SETS = {name: import_module(f"submissions_{name[:3]}") for name in ALL_SETS if re.match("ps[2-4]_", name)}
+STUDENTS = [f"student{i}" for i in range(40)]
 
 
-@pytest.fixture(scope="module")
-def sources():
-    return {name: nbformat.read(SOURCES / name / f"{name}.ipynb", as_version=4) for name in SETS}
+def read_source(name):
+    return nbformat.read(SOURCES / name / f"{name}.ipynb", as_version=4)
 
 
-def failures(source, answers, student_id):
-    """Run the given cells, these answers and every test cell; return {test: message} of those that fail."""
-    namespace, failed = {}, {}
-    for cell in source.cells:
-        name, code = cell.id, cell.source
-        if cell.cell_type != "code" or not grading(cell):
-            continue
-        if name == "student-id":
-            code = f"STUDENT_ID = {student_id!r}"
-        if name in answers:
-            code = answers[name]
-        try:
-            exec(compile(code, name, "exec"), namespace)
-        except Exception as error:
-            failed[name] = f"{type(error).__name__}: {error}"
-    return failed
+def automatic(name):
+    """Return {test cell: points} of what needs no person."""
+    return {test: points for test, points in SETS[name].POINTS.items() if points and test != SETS[name].MANUAL}
+
+
+# ---- the source notebooks
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_points_and_names_are_stable(sources, name):
-    graded = {grading(c)["grade_id"]: grading(c)["points"] for c in sources[name].cells if grading(c).get("grade")}
-    assert graded == SETS[name].POINTS
-    assert {grading(c)["schema_version"] for c in sources[name].cells if grading(c)} == {3}
+def test_points_and_names_are_stable(name):
+    cells = [grading(cell) for cell in read_source(name).cells if grading(cell)]
+    assert {cell["grade_id"]: cell["points"] for cell in cells if cell["grade"]} == SETS[name].POINTS
+    assert {cell["schema_version"] for cell in cells} == {3}
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_points_told_to_students_are_the_points_given(sources, name):
-    head = sources[name].cells[0].source
-    table = [int(points) for points in re.findall(r"^\| \d \|.*\| (\d+) \|$", head, flags=re.MULTILINE)]
-    titles = [int(n) for c in sources[name].cells for n in re.findall(r"^## Task \d.*\((\d+) points", c.source)]
+def test_points_told_to_students_are_the_points_given(name):
+    cells = read_source(name).cells
+    table = [int(points) for points in re.findall(r"^\| \d \|.*\| (\d+) \|$", cells[0].source, flags=re.MULTILINE)]
+    titles = [int(n) for cell in cells for n in re.findall(r"^## Task \d.*\((\d+) points", cell.source)]
+    by_hand = SETS[name].POINTS[SETS[name].MANUAL]
     assert table == titles
     assert sum(table) == sum(SETS[name].POINTS.values())
-    assert f"**Points** {sum(table)}, of which {SETS[name].POINTS[SETS[name].MANUAL]} are marked by hand" in head
+    assert f"**Points** {sum(table)}, of which {by_hand} are marked by hand" in cells[0].source
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_source_is_stored_clean(sources, name):
-    code = [cell for cell in sources[name].cells if cell.cell_type == "code"]
-    assert [c.id for c in code if c.outputs or c.execution_count is not None] == []
-    read_by_students = [c for c in code if c.id != "hidden-references"]
-    assert [c.id for c in read_by_students if len(c.source.splitlines()) > 25] == []
-
-
-@pytest.mark.parametrize("student_id", IDS)
-@pytest.mark.parametrize("name", SETS)
-def test_perfect_work_fails_nothing(sources, name, student_id):
-    assert failures(sources[name], {}, student_id) == {}
-
-
-@pytest.mark.parametrize(("name", "student"), WRONG)
-def test_wrong_work_fails_these_cells_and_only_these(sources, name, student):
-    right = solutions(sources[name])
-    faults = packed(SETS[name].FAULTS)[student]
-    answers = {fault.cell: fault.plant(right[fault.cell]) for fault in faults}
-    for student_id in IDS:
-        failed = failures(sources[name], answers, student_id)
-        assert set(failed) == {test for fault in faults for test in fault.loses}
-        assert [m for m in failed.values() if not re.search(r"expected.*got", m, re.S)] == []
+def test_guide_tells_minutes_and_points_of_the_set(name):
+    (minutes,) = re.findall(r"\*\*Time\*\* about (\d+) minutes", read_source(name).cells[0].source)
+    total, by_hand = sum(SETS[name].POINTS.values()), SETS[name].POINTS[SETS[name].MANUAL]
+    guide = (COURSE / "README.md").read_text()
+    assert re.search(rf"^\| `{name}` \|.*\| {minutes} \| {total}, of which {by_hand} by hand \|$", guide, re.MULTILINE)
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_every_test_cell_is_lost_by_some_fault(name):
-    tests = {test for test, points in SETS[name].POINTS.items() if points and test != SETS[name].MANUAL}
-    assert {test for fault in SETS[name].FAULTS for test in fault.loses} == tests
+def test_source_is_stored_clean(name):
+    code = [cell for cell in read_source(name).cells if cell.cell_type == "code"]
+    assert [cell.id for cell in code if cell.outputs or cell.execution_count is not None] == []
+    read_by_students = [cell for cell in code if cell.id != "hidden-references"]
+    assert [cell.id for cell in read_by_students if len(cell.source.splitlines()) > 25] == []
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_solved_notebook_runs_from_top_to_bottom(name, capsys):
+    """The experiments between the tasks too, which no grader runs."""
+    namespace = {}
+    for cell in read_source(name).cells:
+        if cell.cell_type == "code":
+            exec(compile(cell.source, cell.id, "exec"), namespace)
+    printed = capsys.readouterr().out
+    assert printed and "nan" not in printed
+
+
+# ---- what answers get
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_each_mistake_costs_what_it_should_and_nothing_else(name):
+    assert wrong_marks(name, SETS[name].FAULTS) == []
     assert len(SETS[name].FAULTS) >= 12
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_half_the_work_gets_its_own_points(name):
+    """Every second solution is left as released."""
+    right = right_answers(name)
+    left_out = [cell.name for cell in problem_set(name).having("solution")][::2]
+    report = grade(name, right | {cell: stubs(name)[cell] for cell in left_out})
+    lost = {test for cell in left_out for test in cells_testing(name, cell)}
+    assert 0 < len(lost) < len(automatic(name))
+    assert report.lost() == lost
+    assert {test: report.marks[test].points for test in automatic(name)} == {
+        test: 0 if test in lost else points for test, points in automatic(name).items()
+    }
+
+
+def cells_testing(name, solution):
+    """Return the test cells of a solution cell: PREFIX-property-test of PREFIX-solution."""
+    return [test for test in automatic(name) if re.fullmatch(rf"{solution.removesuffix('solution')}[a-z]+-test", test)]
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_own_numbers_are_fair(name):
+    """Whoever you are: the right answer gets the points, each mistake loses them, and so does a neighbour's answer."""
+    cells = {cell.name: cell.source for cell in problem_set(name).cells if cell.type == "code"}
+    right, faults = right_answers(name)["own-solution"], [f for f in SETS[name].FAULTS if f.cell == "own-solution"]
+    space = {"STUDENT_ID": STUDENTS[0]}
+    for cell in (name for name in cells if name.startswith("given-") or name == "hidden-references"):
+        exec(cells[cell], space)
+
+    def lost(code, student):
+        failed, own = set(), space | {"STUDENT_ID": student}
+        exec(code, own)
+        for test in cells_testing(name, "own-solution"):
+            try:
+                exec(cells[test], own)
+            except AssertionError:
+                failed.add(test)
+        return failed
+
+    for student in STUDENTS:
+        assert lost(right, student) == set()
+        for fault in faults:
+            assert lost(fault.plant(right), student) == set(fault.loses), f"{fault.name} of {student}"
+    drawn = [space["personal_numbers"](student) for student in STUDENTS]
+    assert len({tuple(numbers.values()) for numbers in drawn}) > 0.9 * len(STUDENTS)
+    copied = right.replace("personal_numbers(STUDENT_ID)", f"personal_numbers({STUDENTS[0]!r})")
+    assert sum(bool(lost(copied, student)) for student in STUDENTS[1:]) > 0.9 * len(STUDENTS)
 
 
 # ---- what students get
@@ -105,7 +146,9 @@ def released(tmp_path_factory):
 
     @functools.cache
     def read(name):
-        done = NbGraderAPI(config=Config(settings)).generate_assignment(name)
+        config = deepcopy(NbGraderAPI().config)
+        config.merge(settings)
+        done = NbGraderAPI(config=config).generate_assignment(name)
         assert done["success"], done["log"]
         return nbformat.read(root / "release" / name / f"{name}.ipynb", as_version=4)
 
@@ -114,39 +157,19 @@ def released(tmp_path_factory):
 
 @pytest.mark.parametrize("name", ALL_SETS)
 def test_release_holds_no_solution_and_no_hidden_test(released, name):
-    source, release = nbformat.read(SOURCES / name / f"{name}.ipynb", as_version=4), released(name)
+    source, release = read_source(name), released(name)
     text, everything = ("\n".join(cell.source for cell in notebook.cells) for notebook in (release, source))
     assert [secret for secret in ("### BEGIN", "### END", "SOLUTION", "HIDDEN TESTS") if secret in text] == []
     public = re.sub(r"### BEGIN (SOLUTION|HIDDEN TESTS).*?### END", "", everything, flags=re.DOTALL)
     secret_lines = {line for line in set(everything.splitlines()) - set(public.splitlines()) if line.strip()}
     assert len(secret_lines) > 20
     assert secret_lines & set(text.splitlines()) == set()
-    stubs = [cell.source for cell in release.cells if cell.cell_type == "code" and grading(cell).get("solution")]
-    assert len(stubs) == len(solutions(source))
-    assert all("raise NotImplementedError()" in stub for stub in stubs)
-    assert grading(release.cells[0])["grade_id"] == "head"
+    assert [cell.id for cell in release.cells if cell.get("outputs")] == []
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_work_not_begun_gets_nothing(released, sources, name):
-    answers = {cell.id: cell.source for cell in released(name).cells if grading(cell).get("solution")}
-    failed = failures(sources[name], answers, "alice")
-    tests = {test for test, points in SETS[name].POINTS.items() if points and test != SETS[name].MANUAL}
-    assert set(failed) == tests
-    assert [message for message in failed.values() if not message.startswith("NotImplementedError")] == []
-
-
-@pytest.mark.parametrize("name", SETS)
-def test_half_the_work_gets_its_own_points(sources, name):
-    """Every second solution is left as released: the others get their points."""
-    left_out = list(solutions(sources[name]))[::2]
-    answers = dict.fromkeys(left_out, "")
-    tests = [test for test, points in SETS[name].POINTS.items() if points and test != SETS[name].MANUAL]
-    lost = {test for test in tests if any(of_solution(test, cell) for cell in left_out)}
-    assert 0 < len(lost) < len(tests)
-    assert set(failures(sources[name], answers, "alice")) == lost
-
-
-def of_solution(test, solution):
-    """Return whether a test cell belongs to a solution cell: prefix-NAME-test to prefix-solution."""
-    return re.fullmatch(rf"{solution.removesuffix('-solution')}-[a-z]+-test", test)
+def test_release_is_what_the_tests_hand_in_untouched(released, name):
+    cells = {cell.id: cell for cell in released(name).cells}
+    assert cells["student-id"].source == 'STUDENT_ID = "write your id here"'
+    for solution, stub in stubs(name).items():
+        assert cells[solution].source.replace("    # YOUR CODE HERE\n", "").strip() == stub.strip()
