@@ -3,12 +3,12 @@
 import functools
 import re
 import shutil
-from copy import deepcopy
 from importlib import import_module
 
 import nbformat
 import pytest
-from nbgrader.apps import NbGraderAPI
+from nbgrader.converters import GenerateAssignment
+from nbgrader.coursedir import CourseDirectory
 
 from coursework import COURSE, grade, problem_set, right_answers, stubs, wrong_marks
 from coursework_submissions import grading
@@ -141,15 +141,12 @@ def released(tmp_path_factory):
     """A function that lets nbgrader write the release of a problem set, once, in a copy of the course, and reads it."""
     root = tmp_path_factory.mktemp("course")
     shutil.copytree(SOURCES, root / "source")
-    settings = {"CourseDirectory": {"root": str(root)}, "SaveCells": {"enabled": False}}
-    settings["GenerateAssignment"] = {"no_database": True}  # a gradebook takes seconds, and marks nothing here
 
     @functools.cache
     def read(name):
-        config = deepcopy(NbGraderAPI().config)
-        config.merge(settings)
-        done = NbGraderAPI(config=config).generate_assignment(name)
-        assert done["success"], done["log"]
+        nbgrader = GenerateAssignment(CourseDirectory(root=str(root), assignment_id=name), no_database=True)
+        nbgrader.config.SaveCells.enabled = False  # a gradebook takes seconds, and marks nothing here
+        nbgrader.start()
         return nbformat.read(root / "release" / name / f"{name}.ipynb", as_version=4)
 
     return read
