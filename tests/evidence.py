@@ -1,6 +1,7 @@
 """The scripts of the book's evidence, for tests that compute a part of their records again."""
 
 import importlib.util
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ EVIDENCE = Path(__file__).resolve().parents[1] / "notebooks" / "evidence"
 
 def script(name):
     """Import a script by its name without .py."""
+    if str(EVIDENCE) not in sys.path:  # a script may have its data in a file beside it
+        sys.path.append(str(EVIDENCE))
     spec = importlib.util.spec_from_file_location(name, EVIDENCE / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
