@@ -53,6 +53,7 @@ from rnnlab.pools import processes
 from rnnlab.provenance import __version__ as __version__
 from rnnlab.provenance import provenance
 from rnnlab.recurrences import LRUCell, MinGRUCell, MinLSTMCell, SLSTMCell
+from rnnlab.regularized import RegularizedLSTM, dropout_mask, layer_norm
 from rnnlab.regularizers import omega
 from rnnlab.scans import parallel_states, scan
 from rnnlab.schedules import Constant, CosineDecay, ExponentialDecay, OneCycle, ReduceOnPlateau, StepDecay, WarmUp
@@ -101,6 +102,7 @@ __all__ = [
     "RMSProp",
     "RNNCell",
     "ReduceOnPlateau",
+    "RegularizedLSTM",
     "ScheduleFree",
     "Stack",
     "StepDecay",
@@ -113,6 +115,7 @@ __all__ = [
     "backprop",
     "chrono",
     "cross_entropy",
+    "dropout_mask",
     "evaluate",
     "forget_bias",
     "gate_saturation",
@@ -122,6 +125,7 @@ __all__ = [
     "identity",
     "jacobian_products",
     "jacobian_singular_values",
+    "layer_norm",
     "load_state",
     "lyapunov_exponents",
     "memory_norm",

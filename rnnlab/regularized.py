@@ -41,7 +41,7 @@ def layer_norm(z, gain):
         z: (..., H).
         gain: (H,).
 
-    Source: Ba, Kiros and Hinton (2016), equation 3, without the bias.
+    Source: Ba, Kiros and Hinton (2016), without their bias.
 
     >>> layer_norm(np.array([[1.0, 3.0]]), np.array([1.0, 2.0]))[0].round(3)
     array([[-1.,  2.]])
@@ -89,8 +89,7 @@ class RegularizedLSTM:
         zoneout: share of c and of h that keeps its old value.
         layer_norm: True makes N `layer_norm`, with a gain for each of its three places and a bias for c.
 
-    Source: Gal and Ghahramani (2016), equation 7; Krueger et al. (2017), equation 5; Ba et al. (2016), equations 20 to
-        22.
+    Source: Gal and Ghahramani (2016); Krueger et al. (2017); Ba, Kiros and Hinton (2016), the LSTM of their appendix.
 
     >>> lstm, rng = RegularizedLSTM(2, 3, dropout=0.5, variational=True), np.random.default_rng(0)
     >>> params, x = lstm.init(rng), rng.standard_normal((5, 1, 2))

@@ -11,7 +11,7 @@ import re
 
 MARK = "<!-- every public name -->"
 TOPICS = {
-    "Cells": ["cells", "lstm", "peepholes", "gru", "recurrences", "slstm", "scans", "graphs"],
+    "Cells": ["cells", "lstm", "peepholes", "gru", "recurrences", "slstm", "scans", "graphs", "regularized"],
     "Backpropagation through time": ["bptt", "tapes"],
     "Models and losses": ["models", "attention", "stacks", "losses"],
     "Starting values": ["initializers"],

@@ -31,7 +31,7 @@ HERE = Path(__file__).parent
 PILOT, FRESH, ABOUT = (HERE / f"generalization_{name}" for name in ("pilot.parquet", "fresh.parquet", "about.json"))
 RATES = [0.001, 0.003, 0.01, 0.03]
 BATCH_SIZE, UPDATES, EVERY, MAX_NORM = 16, 300, 30, 1.0
-PILOT_SEEDS, FRESH_SEEDS = range(4), range(100, 108)
+PILOT_SEEDS, FRESH_SEEDS = range(4), (range(100, 108), range(108, 116))  # two blocks, the second where there was time
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,15 @@ CONFIGURATIONS = {
     "speakers": METHODS | SIZES,
     "reviews": {"plain": Net()} | EMBEDDED | METHODS,
 }
+GROUPS = [  # with the number of blocks of fresh seeds, in the order of their importance
+    ("speakers", METHODS, 2),
+    ("reviews", ["plain", *EMBEDDED], 1),
+    ("speakers", [name for name in SIZES if name.endswith(" x 8")], 1),
+    ("speakers", [name for name in SIZES if name.endswith(" x 24")], 1),
+    ("speakers", [name for name in SIZES if name.endswith("residual")], 1),
+    ("speakers", [name for name in SIZES if name.endswith(" x 48")], 1),
+    ("reviews", METHODS, 1),
+]
 SMALLEST = "1 x 8"
 
 
@@ -99,7 +108,7 @@ SMALLEST = "1 x 8"
 
 
 class Noise:
-    """Draw the masks of dropout and zoneout, each run from a generator of its own; without generators there are none."""
+    """Draw the masks of dropout and zoneout, each run from a generator of its own; without generators there is none."""
 
     def __init__(self, generators=None):
         self.generators = generators
@@ -233,7 +242,8 @@ def train(problem, net, rates, seeds, updates=UPDATES, parts=("train", "validati
     runs = [(lr, seed) for lr in rates for seed in seeds]
     starts = [start(net, problem, seed) for _, seed in runs]
     params = {name: torch.tensor(np.stack([one[name] for one in starts]), dtype=torch.float32) for name in starts[0]}
-    moving = {name: p.requires_grad_() for name, p in params.items() if (name, net.embedding) != ("embedding", "frozen")}
+    frozen = {"embedding"} if net.embedding == "frozen" else set()
+    moving = {name: p.requires_grad_() for name, p in params.items() if name not in frozen}
     optimizer = AdamW(moving, torch.tensor([lr for lr, _ in runs]), net.weight_decay)
     noise = Noise([torch.Generator().manual_seed(seed) for _, seed in runs])
     splits = [problem.split(seed, net.more) for _, seed in runs]
@@ -245,7 +255,7 @@ def train(problem, net, rates, seeds, updates=UPDATES, parts=("train", "validati
         batch = [rng.choice(split[0], BATCH_SIZE) for rng, split in zip(orders, splits, strict=True)]
         x, lengths, y = problem.examples(batch)
         logits = forward(net, params, x, lengths, noise)
-        F.cross_entropy(logits.flatten(0, 1), y.flatten(), reduction="none").view(len(runs), -1).mean(1).sum().backward()
+        losses(logits, y).sum().backward()  # runs share nothing, so the gradient of the sum is each one's own
         optimizer.step()
         if update % EVERY == 0:
             for part in parts:
@@ -255,20 +265,24 @@ def train(problem, net, rates, seeds, updates=UPDATES, parts=("train", "validati
     return {name: np.stack(points, axis=1) for name, points in curves.items()}
 
 
+def losses(logits, y):
+    """Return each run's mean cross entropy, (R,)."""
+    return F.cross_entropy(logits.flatten(0, 1), y.flatten(), reduction="none").view(y.shape).mean(1)
+
+
 def judged(net, params, problem, which):
     """Return each run's mean loss and share of wrong answers on its examples, without noise, both (R,)."""
     x, lengths, y = problem.examples(which)
     with torch.no_grad():
         logits = forward(net, params, x, lengths, Noise())
-        loss = F.cross_entropy(logits.flatten(0, 1), y.flatten(), reduction="none").view(y.shape).mean(1)
-        return loss.numpy(), (logits.argmax(-1) != y).float().mean(1).numpy()
+        return losses(logits, y).numpy(), (logits.argmax(-1) != y).float().mean(1).numpy()
 
 
 # ---------------------------------------------------------------- tuning and comparison
 
 
 def chosen(net, curves):
-    """Return each run's index of the point whose parameters are kept: the last, or that of the lowest validation loss."""
+    """Return the point whose parameters a run keeps: the last, or the one with the lowest validation loss."""
     losses = np.nan_to_num(curves["validation_loss"], nan=np.inf)
     return losses.argmin(axis=1) if net.early else np.full(len(losses), losses.shape[1] - 1)
 
@@ -278,18 +292,21 @@ def pilot_run(problem, name):
     net = CONFIGURATIONS[problem][name]
     curves = train(PROBLEMS[problem](), net, RATES, PILOT_SEEDS, parts=["validation"])
     kept, each = chosen(net, curves), np.arange(len(RATES) * len(PILOT_SEEDS))
-    error, loss = (curves[f"validation_{what}"][each, kept].reshape(len(RATES), -1).mean(axis=1) for what in ("error", "loss"))
-    loss = np.nan_to_num(loss, nan=np.inf)
-    return {"rate": RATES[np.lexsort([loss, error])[0]], "errors": error.tolist(), "losses": loss.tolist()}
+    of_rates = {
+        name: curves[f"validation_{name}"][each, kept].reshape(len(RATES), -1).mean(axis=1)
+        for name in ("error", "loss")
+    }
+    best = np.lexsort([np.nan_to_num(of_rates["loss"], nan=np.inf), of_rates["error"]])[0]
+    return {"rate": RATES[best], "errors": of_rates["error"].tolist(), "losses": of_rates["loss"].tolist()}
 
 
-def fresh_run(problem, name):
-    """Train a configuration on the fresh seeds with its own rate, and with that of the smallest network."""
+def fresh_run(problem, name, block):
+    """Train a configuration on a block of fresh seeds with its own rate, and with that of the smallest network."""
     rates = chosen_rates()
     net, own = CONFIGURATIONS[problem][name], rates[problem, name]
     lrs = [own] + [rates[problem, SMALLEST]] * (name in SIZES)
     began = time.process_time()
-    curves = train(PROBLEMS[problem](), net, list(dict.fromkeys(lrs)), FRESH_SEEDS)
+    curves = train(PROBLEMS[problem](), net, list(dict.fromkeys(lrs)), FRESH_SEEDS[block])
     stored = {key: [float(f"{value:.4g}") for value in curve.ravel()] for key, curve in curves.items()}
     parameters = sum(value.size for value in start(net, PROBLEMS[problem](), 0).values())
     return {"rates": list(dict.fromkeys(lrs)), "parameters": parameters, "cpu": time.process_time() - began, **stored}
@@ -302,10 +319,11 @@ def chosen_rates():
 
 
 def compare():
-    """Run what is not stored yet: for each problem the tuning, then the comparison."""
-    for problem, names in CONFIGURATIONS.items():
-        yield rl.sweep(pilot_run, store=PILOT, stack=False, problem=[problem], name=list(names))
-        yield rl.sweep(fresh_run, store=FRESH, stack=False, problem=[problem], name=list(names))
+    """Run what is not stored yet: for each problem and group the tuning, then the comparison."""
+    for problem, names, blocks in GROUPS:
+        grid = {"problem": [problem], "name": list(names)}
+        yield rl.sweep(pilot_run, store=PILOT, stack=False, **grid)
+        yield rl.sweep(fresh_run, store=FRESH, stack=False, **grid, block=range(blocks))
 
 
 def main():
@@ -317,7 +335,7 @@ def main():
         "settings": {
             "rates": RATES, "batch_size": BATCH_SIZE, "updates": UPDATES, "every": EVERY, "max_norm": MAX_NORM,
             "dtype": "float32", "optimizer": "AdamW", "smallest": SMALLEST,
-            "pilot_seeds": list(PILOT_SEEDS), "fresh_seeds": list(FRESH_SEEDS),
+            "pilot_seeds": list(PILOT_SEEDS), "fresh_seeds": [list(block) for block in FRESH_SEEDS],
             "configurations": {
                 problem: {name: asdict(net) for name, net in nets.items()} for problem, nets in CONFIGURATIONS.items()
             },
@@ -325,7 +343,7 @@ def main():
         },
         **rl.provenance(), "torch": torch.__version__,
         "failed": int(sum(table.error.notna().sum() for table in tables)),
-        "core_seconds": round(float(sum(table.seconds.sum() for table in tables))),
+        "seconds_of_all_runs": round(float(sum(table.seconds.sum() for table in tables))),
         "seconds_of_this_call": round(time.time() - began),
     }  # fmt: skip
     ABOUT.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")

