@@ -91,11 +91,12 @@ CONFIGURATIONS = {
     "reviews": {"plain": Net()} | EMBEDDED | METHODS,
 }
 GROUPS = [  # with the number of blocks of fresh seeds, in the order of their importance
-    ("speakers", METHODS, 2),
+    ("speakers", METHODS, 1),
     ("reviews", ["plain", *EMBEDDED], 1),
     ("speakers", [name for name in SIZES if name.endswith(" x 8")], 1),
     ("speakers", [name for name in SIZES if name.endswith(" x 24")], 1),
     ("speakers", [name for name in SIZES if name.endswith("residual")], 1),
+    ("speakers", METHODS, 2),
     ("speakers", [name for name in SIZES if name.endswith(" x 48")], 1),
     ("reviews", METHODS, 1),
 ]
