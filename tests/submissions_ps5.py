@@ -3,7 +3,6 @@
 from coursework_submissions import faults_of
 
 MANUAL = ("report-answer",)
-PERSONAL = ("effects-solution",)  # answers that hang on who asks
 POINTS = {
     "hidden-references": 0,
     "hidden-gradients": 0,

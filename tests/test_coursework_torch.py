@@ -8,6 +8,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
+import submissions_ps6
 from coursework_submissions import grading, solutions
 
 SOURCES = Path(__file__).parents[1] / "notebooks" / "coursework" / "source"
@@ -20,11 +21,12 @@ def sources():
     return {name: nbformat.read(SOURCES / name / f"{name}.ipynb", as_version=4) for name in SETS}
 
 
-def failures(source, answers, student_id="ada"):
-    """Run what is given, these answers {solution cell: code} and their own test cells; return {test: error}.
+def failures(source, answers, student_id="ada", tests=()):
+    """Run what is given, these answers {solution cell: code} and their own test cells or `tests`; return {test: error}.
 
     A solution stands alone, so that the tests of other cells need not run.
     """
+    tests = tests or tuple(name.removesuffix("solution") for name in answers)
     namespace, failed = {"STUDENT_ID": student_id}, {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -33,7 +35,7 @@ def failures(source, answers, student_id="ada"):
             if cell.cell_type != "code" or not mark or cell.id == "student-id":
                 continue
             given = not mark["solution"] and not mark.get("points")
-            tested = mark["grade"] and any(cell.id.startswith(name.removesuffix("solution")) for name in answers)
+            tested = mark["grade"] and cell.id.startswith(tests)
             if given or tested or cell.id in answers:
                 try:
                     exec(compile(answers.get(cell.id, cell.source), cell.id, "exec"), namespace)
@@ -69,16 +71,44 @@ def test_source_is_stored_clean(sources, name):
     assert {name: len(lines) for name, lines in released.items() if len(lines) > 25} == {}
 
 
-@pytest.mark.parametrize("name", SETS)
-def test_perfect_work_fails_nothing(sources, name):
-    assert failures(sources[name], solutions(sources[name])) == {}
+def test_perfect_work_fails_nothing_in_set_5(sources):
+    assert failures(sources["ps5_debugging"], solutions(sources["ps5_debugging"])) == {}
+
+
+@pytest.fixture(scope="module")
+def honest(sources):
+    """The numbers that ada's experiment in problem set 6 gives, with the official solutions."""
+    answers = solutions(sources["ps6_project"])
+    namespace = {"STUDENT_ID": "ada"}
+    for cell in sources["ps6_project"].cells:
+        if cell.id in answers or cell.id in ("given-check", "given-data", "given-personal"):
+            exec(compile(answers.get(cell.id, cell.source), cell.id, "exec"), namespace)
+    return namespace["results"]()
+
+
+def typed(numbers):
+    """Return the cell of a student who typed these numbers."""
+    return f"def results():\n    return {numbers!r}\n"
+
+
+def test_perfect_work_fails_nothing_in_set_6(sources, honest):
+    answers = solutions(sources["ps6_project"]) | {"results-solution": typed(honest)}
+    assert failures(sources["ps6_project"], answers) == {}
+
+
+@pytest.mark.parametrize(("mistake", "change", "loses"), submissions_ps6.RESULTS, ids=lambda value: str(value)[:40])
+def test_wrong_results_lose_their_cells(sources, honest, mistake, change, loses):
+    right = solutions(sources["ps6_project"])
+    answers = {"fit-solution": right["fit-solution"], "results-solution": typed(honest | change(honest))}
+    failed = failures(sources["ps6_project"], answers, tests=("results-",))
+    assert set(failed) == {f"results-{test}-test" for test in loses.split()}, failed
+    assert [error for error in failed.values() if not re.search(r"expected.*got", str(error), re.S)] == []
 
 
 @pytest.mark.parametrize("student_id", ["grace", "", "é 7"])
-@pytest.mark.parametrize("name", SETS)
-def test_questions_with_own_numbers_have_answers_for_everyone(sources, name, student_id):
-    for cell in SETS[name].PERSONAL:
-        assert failures(sources[name], {cell: solutions(sources[name])[cell]}, student_id) == {}
+def test_questions_with_own_numbers_have_answers_for_everyone(sources, student_id):
+    source = sources["ps5_debugging"]
+    assert failures(source, {"effects-solution": solutions(source)["effects-solution"]}, student_id) == {}
 
 
 @pytest.mark.parametrize("name", SETS)
@@ -104,5 +134,8 @@ def test_wrong_work_fails_these_cells_and_only_these(sources, name, fault):
 @pytest.mark.parametrize("name", SETS)
 def test_every_test_cell_is_lost_by_some_fault(name):
     tests = {test for test, points in SETS[name].POINTS.items() if points} - set(SETS[name].MANUAL)
-    assert {test for fault in SETS[name].FAULTS for test in fault.loses} == tests
+    lost = {test for fault in SETS[name].FAULTS for test in fault.loses}
+    if name == "ps6_project":
+        lost |= {f"results-{test}-test" for *_, loses in submissions_ps6.RESULTS for test in loses.split()}
+    assert lost == tests
     assert len(SETS[name].FAULTS) >= 12
