@@ -113,7 +113,8 @@ def boxes(packages: tuple = (), hidden: tuple = ()) -> list[Sandbox]:
     for name, value in VARIABLES.items():
         general += ["--setenv", name, value]
     seen = bindings(packages, hidden)
-    inside = [*seen, "--dev-bind", "/dev/null", "/dev/null", "--dev-bind", "/dev/urandom", "/dev/urandom"]
+    inside = [*seen, "--perms", "0755", "--dir", "/dev"]  # a way that only root may go would keep torch from loading
+    inside += ["--dev-bind", "/dev/null", "/dev/null", "--dev-bind", "/dev/urandom", "/dev/urandom"]
     inside += ["--size", str(64 * MB), "--perms", "1777", "--tmpfs", "/tmp", "--remount-ro", "/", "--chdir", "/tmp"]
     ways = [("bubblewrap", ["--unshare-user"], [], None)]
     if os.geteuid() == 0:  # as root: no limit on processes holds for root, so the child becomes nobody

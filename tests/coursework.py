@@ -72,7 +72,12 @@ def right_answers(name: str) -> dict[str, str]:
 def stubs(name: str) -> dict[str, str]:
     """Return {grade_id: what students get in its place}."""
     cells = problem_set(name).having("solution")
-    return {cell.name: SOLUTION.sub("    raise NotImplementedError()\n", cell.source) for cell in cells}
+    return {cell.name: SOLUTION.sub(unwritten, cell.source) for cell in cells}
+
+
+def unwritten(solution: re.Match) -> str:
+    """Return what nbgrader puts in the place of a solution, as deep as that stood."""
+    return re.match(r" *", solution[0])[0] + "raise NotImplementedError()\n"
 
 
 def grade(name: str, answers: dict[str, str], student: str = STUDENT) -> Report:

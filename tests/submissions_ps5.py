@@ -1,6 +1,6 @@
-"""Problem set 5: its test cells and their points, and mistakes a student would make (see `coursework_submissions`)."""
+"""Problem set 5: its test cells and their points, and mistakes a student would make (see `coursework`)."""
 
-from coursework_submissions import faults_of
+from coursework import faults_of
 
 MANUAL = ("report-answer",)
 POINTS = {

@@ -3,15 +3,15 @@
 import re
 import warnings
 from importlib import import_module
-from pathlib import Path
 
 import nbformat
 import pytest
 
 import submissions_ps6
-from coursework_submissions import grading, solutions
+from coursework import COURSE, grade, packed, problem_set, right_answers, stubs
+from coursework_submissions import grading
 
-SOURCES = Path(__file__).parents[1] / "notebooks" / "coursework" / "source"
+SOURCES = COURSE / "source"
 SETS = {path.name: import_module(f"submissions_{path.name[:3]}") for path in sorted(SOURCES.glob("ps[56]_*"))}
 FAULTS = [(name, fault) for name, work in SETS.items() for fault in work.FAULTS]
 
@@ -64,24 +64,34 @@ def test_points_told_to_students_are_the_points_given(sources, name):
 
 
 @pytest.mark.parametrize("name", SETS)
+def test_guide_tells_minutes_and_points_of_the_set(sources, name):
+    (minutes,) = re.findall(r"\*\*Time\*\* about (\d+) minutes", sources[name].cells[0].source)
+    total, by_hand = (
+        sum(SETS[name].POINTS[cell] for cell in cells) for cells in (SETS[name].POINTS, SETS[name].MANUAL)
+    )
+    guide = (COURSE / "README.md").read_text()
+    assert re.search(rf"^\| `{name}` \|.*\| {minutes} \| {total}, of which {by_hand} by hand \|$", guide, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", SETS)
 def test_source_is_stored_clean(sources, name):
     code = [cell for cell in sources[name].cells if cell.cell_type == "code"]
     assert [c.id for c in code if c.outputs or c.execution_count is not None] == []
-    released = {c.id: emptied(c.source).splitlines() for c in code if not c.id.startswith("hidden-")}
+    released = {c.id: stubs(name).get(c.id, c.source).splitlines() for c in code if not c.id.startswith("hidden-")}
     assert {name: len(lines) for name, lines in released.items() if len(lines) > 25} == {}
 
 
 def test_perfect_work_fails_nothing_in_set_5(sources):
-    assert failures(sources["ps5_debugging"], solutions(sources["ps5_debugging"])) == {}
+    assert failures(sources["ps5_debugging"], right_answers("ps5_debugging")) == {}
 
 
 @pytest.fixture(scope="module")
 def honest(sources):
     """The numbers that ada's experiment in problem set 6 gives, with the official solutions."""
-    answers = solutions(sources["ps6_project"])
+    answers = right_answers("ps6_project")
     namespace = {"STUDENT_ID": "ada"}
     for cell in sources["ps6_project"].cells:
-        if cell.id in answers or cell.id in ("given-check", "given-data", "given-personal"):
+        if cell.cell_type == "code" and (cell.id in answers or cell.id.startswith("given-")):
             exec(compile(answers.get(cell.id, cell.source), cell.id, "exec"), namespace)
     return namespace["results"]()
 
@@ -92,13 +102,14 @@ def typed(numbers):
 
 
 def test_perfect_work_fails_nothing_in_set_6(sources, honest):
-    answers = solutions(sources["ps6_project"]) | {"results-solution": typed(honest)}
+    answers = right_answers("ps6_project") | {"results-solution": typed(honest)}
     assert failures(sources["ps6_project"], answers) == {}
 
 
-@pytest.mark.parametrize(("mistake", "change", "loses"), submissions_ps6.RESULTS, ids=lambda value: str(value)[:40])
-def test_wrong_results_lose_their_cells(sources, honest, mistake, change, loses):
-    right = solutions(sources["ps6_project"])
+@pytest.mark.parametrize("mistake", submissions_ps6.RESULTS, ids=lambda mistake: mistake[0])
+def test_wrong_results_lose_their_cells(sources, honest, mistake):
+    _, change, loses = mistake
+    right = right_answers("ps6_project")
     answers = {"fit-solution": right["fit-solution"], "results-solution": typed(honest | change(honest))}
     failed = failures(sources["ps6_project"], answers, tests=("results-",))
     assert set(failed) == {f"results-{test}-test" for test in loses.split()}, failed
@@ -108,25 +119,29 @@ def test_wrong_results_lose_their_cells(sources, honest, mistake, change, loses)
 @pytest.mark.parametrize("student_id", ["grace", "", "é 7"])
 def test_questions_with_own_numbers_have_answers_for_everyone(sources, student_id):
     source = sources["ps5_debugging"]
-    assert failures(source, {"effects-solution": solutions(source)["effects-solution"]}, student_id) == {}
+    assert failures(source, {"effects-solution": right_answers("ps5_debugging")["effects-solution"]}, student_id) == {}
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_empty_work_fails_every_test(sources, name):
-    """What students are given: each solution replaced, as nbgrader does it when it makes the release."""
-    stubs = {c.id: emptied(c.source) for c in sources[name].cells if c.id in solutions(sources[name])}
-    failed = failures(sources[name], stubs)
-    assert set(failed) == {test for test, points in SETS[name].POINTS.items() if points} - set(SETS[name].MANUAL)
-    assert {type(error).__name__ for error in failed.values()} <= {"NotImplementedError", "AssertionError"}
-
-
-def emptied(code):
-    return re.sub(r"( *)### BEGIN SOLUTION.*?### END SOLUTION", r"\1raise NotImplementedError()", code, flags=re.DOTALL)
+def test_grader_in_its_sandbox_agrees(name, honest):
+    """Nothing written loses everything; work with a mistake in nearly every task gets the rest of its points."""
+    tests = {cell.name for cell in problem_set(name).having("test") if cell.points}
+    assert grade(name, stubs(name)).lost() == tests | set(SETS[name].MANUAL)  # an empty answer needs no person
+    mistakes = [fault for fault in packed(SETS[name].FAULTS)["wrong1"] if fault.cell != "fit-solution"]
+    answers = right_answers(name)
+    if name == "ps6_project":  # what a student hands in: numbers, from runs with the fit that is handed in too
+        answers |= {"results-solution": typed(honest)}
+    report = grade(name, answers | {fault.cell: fault.plant(answers[fault.cell]) for fault in mistakes})
+    assert report.lost() == {test for fault in mistakes for test in fault.loses}
+    points = SETS[name].POINTS
+    assert {test: report.marks[test].points for test in tests} == {
+        test: 0 if test in report.lost() else points[test] for test in tests
+    }
 
 
 @pytest.mark.parametrize(("name", "fault"), FAULTS, ids=lambda value: getattr(value, "name", value))
 def test_wrong_work_fails_these_cells_and_only_these(sources, name, fault):
-    failed = failures(sources[name], {fault.cell: fault.plant(solutions(sources[name])[fault.cell])})
+    failed = failures(sources[name], {fault.cell: fault.plant(right_answers(name)[fault.cell])})
     assert set(failed) == set(fault.loses), failed
     assert [error for error in failed.values() if not re.search(r"expected.*got", str(error), re.S)] == []
 
