@@ -590,7 +590,7 @@ FRESH = {
     "from scratch: detached at each step": lambda: (
         ["vanishing"], Scratch(sigma=0.2, last=True, detach=True), (words(12, 8), words(8)), flat),
     "forecast: 60 steps with PyTorch's start": lambda: (["vanishing"], Forecast(), windows(60), F.mse_loss),
-    "forecast: raw prices, 60 days": lambda: (
+    "forecast: raw prices, 8 days": lambda: (
         ["saturation"], Forecast(nn.RNN), windows(8, scale=300.0, shift=2000.0), F.mse_loss),
     "ReLU with an orthogonal start of gain 2": lambda: (["exploding"], having(built(Sequence(
         nn.RNN(4, 16, batch_first=True, nonlinearity="relu")), torch.zeros(2, 3, 4)), large_start), classes(6, 40, 4)),
