@@ -10,10 +10,9 @@ From a shell: `python -m rnnlab.doctor path/to/script.py:make_model_and_batch`, 
 """
 
 import argparse
-import html
 import importlib.util
 import sys
-from dataclasses import asdict, dataclass, field
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
@@ -21,125 +20,22 @@ from torch import nn
 from torch.nn.utils.rnn import PackedSequence
 
 from rnnlab.checks import positive_number
+from rnnlab.findings import KINDS, Finding, measured, of_embeddings, of_flow, of_numbers, of_reading, of_units
 from rnnlab.probes import probe
-from rnnlab.recording import call, first_tensor, recorded, untouched
+from rnnlab.recording import call, copied, first_tensor, recorded, untouched
+from rnnlab.reports import Report
+from rnnlab.unrolled import backward
 from rnnlab.watching import Watch, watch
 
-__all__ = ["Finding", "Report", "Watch", "diagnose", "watch"]
-
-KINDS = (
-    "vanishing", "exploding", "saturation", "dead_units", "cross_sample_leak", "ignores_history", "reads_padding",
-    "nonfinite",
-)  # fmt: skip
-# A gradient smaller than this part of the largest is lost beside it: float32 holds 7 digits. Below the second, any sum.
-LOST, GONE = 1e-7, 1e-14
-# A gradient that has grown by this factor on its way back, or by three for each step where the loss reads all steps.
-GROWN, BURST = 100.0, 1e6
-NEARLY = 0.01  # a gate this close to 0 or 1, a tanh this close to -1 or 1, passes next to no gradient
-SHARE = {"saturation": 0.5, "dead_units": 0.1}  # of units and steps, of units: alarms from here on
-
-ADVICE = {
-    "vanishing": "open the gates at the start (forget bias 1 or more, chrono), start orthogonal, or use gated cells or "
-                 "attention; no optimizer and no clip cures it",
-    "detached": "look for detach(), .data, no_grad() or a state that is made anew within the sequence",
-    "unheard": "the loss reads this state after a single step; of a bidirectional layer take h_n, or output[:, 0] for "
-               "the reverse half",
-    "exploding": "clip the gradient by its global norm between backward() and step(), and start W_hh with a spectral "
-                 "radius near 1",
-    "saturation": "scale the inputs to about -1 to 1, draw smaller weights, or lower the learning rate",
-    "dead_units": "look for ReLU units that are never on, a gate that is always shut, constant inputs, or a learning "
-                  "rate that was too large",
-    "embedding": "look for rows that were never drawn or have run away; weight decay or max_norm holds them",
-    "cross_sample_leak": "nn.RNN, nn.LSTM and nn.GRU read (T, B, D) unless batch_first=True: give the layer what it "
-                         "reads, and look for reshape or view where transpose is meant",
-    "ignores_history": "check which axis is time (batch_first), that the state is handed from step to step, and that "
-                       "the output is read at the last step, not the last sample",
-    "reads_padding": "pack the sequences (pack_padded_sequence with their lengths), read each at its own last step, or "
-                     "mask",
-    "nonfinite": "look at the data first, then at divisions, logarithms and roots of 0, then at the learning rate",
-}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Hold one alarm: its kind (one of KINDS), severity ("warning" or "critical"), where, evidence, advice."""
-
-    kind: str
-    severity: str
-    where: str
-    evidence: str
-    advice: str
-
-
-@dataclass
-class Report:
-    """Hold what `diagnose` found. It prints as text, and shows as a table in Jupyter.
-
-    Attributes:
-        findings: list of `Finding`, the gravest first; empty for a healthy model.
-        layers: where -> dict of what was measured: "kind", "steps", "flow" (list of ||dL/dh_t|| in the order in which
-            the cell ran), "keeps" (factor per step), "spectral_radius" (of W_hh, for each gate), "saturated" (share by
-            gate), "dead" (share of units).
-        loss, grad_norm: of the batch; the global norm over all parameters.
-        clip: the threshold asked about; `clipped` says whether it would shorten this gradient.
-        tests: name -> "passed", "failed", or why it was not done.
-    """
-
-    model: str
-    loss: float
-    grad_norm: float
-    clip: float
-    findings: list = field(default_factory=list)
-    layers: dict = field(default_factory=dict)
-    tests: dict = field(default_factory=dict)
-
-    @property
-    def clipped(self):
-        return self.grad_norm > self.clip
-
-    def to_dict(self):
-        """Return everything as plain numbers, strings, lists and dicts."""
-        return {**asdict(self), "clipped": self.clipped}
-
-    def __str__(self):
-        lines = [f"{self.model}: loss {self.loss:.4g}, gradient norm {self.grad_norm:.4g} "
-                 f"(a clip at {self.clip:g} {'would shorten' if self.clipped else 'would leave'} it)"]  # fmt: skip
-        for where, layer in self.layers.items():
-            lines.append(f"  {where}: {layer['kind']}, {layer['steps']} steps, {_reach(layer)}")
-        for n, one in enumerate(self.findings, start=1):
-            lines += [f"{n}. {one.severity.upper()} {one.kind} in {one.where}", f"   seen: {one.evidence}",
-                      f"   try: {one.advice}"]  # fmt: skip
-        if not self.findings:
-            lines.append("Nothing found.")
-        lines.append("tests: " + "; ".join(f"{name} {result}" for name, result in self.tests.items()))
-        return "\n".join(lines)
-
-    def _repr_html_(self):
-        rows = "".join(
-            "<tr>" + "".join(f"<td style='text-align:left'>{html.escape(text)}</td>" for text in
-                             (one.severity, one.kind, one.where, one.evidence, one.advice)) + "</tr>"
-            for one in self.findings
-        )  # fmt: skip
-        head = "".join(f"<th style='text-align:left'>{name}</th>" for name in
-                       ("severity", "kind", "where", "seen", "try"))  # fmt: skip
-        table = f"<table><tr>{head}</tr>{rows}</table>" if rows else "<p>Nothing found.</p>"
-        tests = html.escape("; ".join(f"{name} {result}" for name, result in self.tests.items()))
-        return f"<p>{html.escape(str(self).splitlines()[0])}</p>{table}<p>Tests: {tests}</p>"
-
-    def figure(self):
-        """Return a Matplotlib figure: the gradient at each step of each cell, relative to its largest."""
-        from rnnlab.plots import lines
-
-        curves = {where: layer["flow"] for where, layer in self.layers.items() if max(layer["flow"], default=0) > 0}
-        relative = {where: [norm / max(flow) for norm in flow] for where, flow in curves.items()}
-        return lines(relative, "step, in the order in which the cell ran", "gradient at the state, relative", log=True)
+__all__ = ["KINDS", "Finding", "Report", "Watch", "diagnose", "watch"]
 
 
 def diagnose(module, batch, loss_fn, clip=1.0, lengths=None, batch_axis=None):
     """Examine a module on one batch; it, its gradients and all random states are as before afterwards.
 
     Args:
-        module: a `torch.nn.Module` with nn.RNN, nn.LSTM, nn.GRU, their cells, or a cell of your own in a loop.
+        module: a `torch.nn.Module` with nn.RNN, nn.LSTM, nn.GRU, their cells, a cell of your own in a loop, or a loop
+            of products with your own matrices. Of a compiled module the original is examined.
         batch: (inputs, targets). `module(inputs)` is called, `module(*inputs)` for a tuple or list, `module(**inputs)`
             for a dict.
         loss_fn: (what the module returns, targets) -> a scalar tensor.
@@ -157,179 +53,48 @@ def diagnose(module, batch, loss_fn, clip=1.0, lengths=None, batch_axis=None):
     The samples' axis is the one along which a change of one sample changes one output. With outputs at every step a
     model that was given (B, T, D) and reads (T, B, D) looks like one that was given (T, B, D): pass batch_axis=0.
     """
+    module = getattr(module, "_orig_mod", module)
     inputs, targets = _checked(module, batch, loss_fn, batch_axis)
     positive_number(clip, "clip")
-    with untouched(module):
-        with torch.enable_grad(), recorded(module) as records:
+    with _eager(), torch.inference_mode(False), torch.enable_grad(), untouched(module):
+        with recorded(module) as records:
             outputs = call(module, inputs)
-            loss = loss_fn(outputs, targets)
-            _check_loss(loss)
-        if not any(len(one.states) > 1 for one in records.values()):
+            loss = _loss(loss_fn, outputs, targets)
+        if not records:
             raise ValueError(
-                f"expected a module with a recurrence over several steps, saw none in {type(module).__name__}; "
-                "if your loop stands outside the module, wrap it in one"
+                f"expected a recurrence over several steps, saw none in {type(module).__name__}; if your loop stands "
+                "outside the module, wrap it in one; if it is inside, make its step a module of its own"
             )
-        loss.backward()
+        _backward(loss, records)
         norms = {
             name: param.grad.detach().norm() for name, param in module.named_parameters() if param.grad is not None
         }
-        total = torch.stack(list(norms.values())).norm().item() if norms else 0.0
+        total = torch.stack([norm.double() for norm in norms.values()]).norm().item() if norms else 0.0
         report = Report(type(module).__name__, loss.item(), total, float(clip))
-        report.layers = {where: _measured(one) for where, one in records.items()}
-        found = _not_finite(module, inputs, outputs, loss, norms)
-        if not found:
-            results, reasons = probe(module, inputs, targets, lengths, batch_axis)
-            found = [*_read(results, records), *_unit_findings(records, report.layers), *_embeddings(module)]
-            found += _flow_findings(records, report.layers, bool(results.get("ignores_history")))
-            failed = {one.kind for one in found}
-            report.tests = {**{name: "failed" if name in failed else "passed" for name in results}, **reasons}
+        report.layers = {where: measured(one) for where, one in records.items()}
+        found = of_numbers(module, inputs, outputs, loss, norms)
+        if found:
+            report.tests = {"reading": "not done: numbers that are not finite"}
         else:
-            report.tests = {"reading tests": "not done: numbers that are not finite"}
+            found, report.tests = _examined(module, inputs, targets, lengths, batch_axis, records, report.layers)
     report.findings = sorted(found, key=lambda one: one.severity != "critical")
     return report
 
 
-# ---------------------------------------------------------------- what is measured
-
-
-def _measured(one):
-    """Return what one cell's record shows, as plain numbers."""
-    flow = one.flow().tolist()
-    values = one.values()
-    span = values.amax(dim=0) - values.amin(dim=0)
-    dead = span <= 1e-6 * values.abs().amax(dim=0).clamp_min(1.0)
-    used = [t for t, norm in enumerate(flow) if norm > 0]
-    last = used[-1] if used else 0
-    keeps = (flow[0] / flow[last]) ** (1 / last) if last and flow[0] > 0 else 0.0
-    return {
-        "kind": one.kind, "steps": len(flow), "flow": flow, "last_used": last, "keeps": keeps,
-        "spectral_radius": _radii(one), "saturated": _saturated(one), "dead": dead.float().mean().item(),
-    }  # fmt: skip
-
-
-def _radii(one):
-    """Return the spectral radius of each gate's recurrent matrix, where it is square."""
-    if one.weight_hh is None or not torch.isfinite(one.weight_hh).all():
-        return {}
-    names = {"rnn": ("h",), "lstm": ("i", "f", "g", "o"), "gru": ("r", "z", "n")}[one.kind]
-    blocks = zip(names, one.weight_hh.double().chunk(len(names)), strict=True)
-    return {
-        name: torch.linalg.eigvals(block).abs().max().item() for name, block in blocks if len(block) == block.shape[1]
-    }
-
-
-def _saturated(one):
-    """Return for each gate the share of units and steps at which it passes next to no gradient and should.
-
-    A forget or update gate that is open keeps its memory on purpose; an input gate that is shut beside it goes with
-    that, as in chrono starts.
-    """
-    shares, keeps = {}, {"f", "z"}
-    for name in one.gates:
-        values = one.values(name)
-        if name in ("h", "g", "n"):
-            stuck = values.abs() > 1 - 2 * NEARLY
-        elif name in keeps:
-            stuck = values < NEARLY if name == "f" else torch.zeros_like(values, dtype=torch.bool)
-        elif name == "i" and one.values("f").mean() > 0.9:
-            stuck = values > 1 - NEARLY
-        else:
-            stuck = (values < NEARLY) | (values > 1 - NEARLY)
-        shares[name] = stuck.float().mean().item()
-    return shares
-
-
-# ---------------------------------------------------------------- what is an alarm
-
-
-def _flow_findings(records, layers, ignores_history):
-    for where in records:
-        layer = layers[where]
-        flow, last = layer["flow"], layer["last_used"]
-        top = max(flow)
-        if layer["steps"] < 3 or (ignores_history and records[where].cut()):
-            continue
-        if top == 0:
-            yield _finding("vanishing", "critical", where, "no gradient arrives at any step", "detached")
-        elif last == 0:
-            evidence = f"the loss reads the state after 1 of {layer['steps']} steps, no later one"
-            yield _finding("ignores_history", "warning", where, evidence, "unheard")
-        elif records[where].cut():
-            first = next(t for t, norm in enumerate(flow) if norm > 0)
-            evidence = f"the gradient is exactly 0 at the first {first} of {layer['steps']} steps"
-            yield _finding("vanishing", "critical", where, evidence, "detached")
-        elif flow[0] < LOST * top:
-            heard = sum(norm >= LOST * top for norm in flow)
-            evidence = (f"{flow[0] / top:.1e} of the gradient is left at the first step, {layer['keeps']:.2f} per "
-                        f"step; {heard} of {layer['steps']} steps are heard")  # fmt: skip
-            yield _finding("vanishing", "critical" if flow[0] < GONE * top else "warning", where, evidence)
-        if last and flow[last] > 0 and top > max(GROWN, 3 * layer["steps"]) * flow[last]:
-            evidence = f"the gradient grows {top / flow[last]:.1e} times on its way back, {layer['keeps']:.2f} per step"
-            yield _finding("exploding", "critical" if top > BURST * flow[last] else "warning", where, evidence)
-
-
-def _unit_findings(records, layers):
-    for where in records:
-        stuck = {gate: share for gate, share in layers[where]["saturated"].items() if share > SHARE["saturation"]}
-        if stuck:
-            evidence = "gates at their ends, of units and steps: " + ", ".join(f"{g} {s:.0%}" for g, s in stuck.items())
-            yield _finding("saturation", "critical" if max(stuck.values()) > 0.9 else "warning", where, evidence)
-        dead = layers[where]["dead"]
-        if layers[where]["steps"] > 1 and dead >= SHARE["dead_units"]:
-            evidence = f"{dead:.0%} of the units have the same value at every step of every sequence"
-            yield _finding("dead_units", "critical" if dead > 0.5 else "warning", where, evidence)
-
-
-def _embeddings(module):
-    for name, one in module.named_modules():
-        if not isinstance(one, nn.Embedding) or one.num_embeddings < 10:
-            continue
-        norms = one.weight.detach().norm(dim=1)
-        if one.padding_idx is not None:
-            norms = norms[torch.arange(len(norms), device=norms.device) != one.padding_idx]
-        dead, top = (norms == 0).float().mean().item(), (norms.max() / norms.median().clamp_min(1e-12)).item()
-        if dead >= SHARE["dead_units"]:
-            yield _finding("dead_units", "warning", name, f"{dead:.0%} of the rows are zero", "embedding")
-        elif top > GROWN:
-            yield _finding("exploding", "warning", name, f"a row is {top:.0f} times as long as the median", "embedding")
-
-
-def _read(results, records):
-    where = ", ".join(dict.fromkeys(name.split(" layer ")[0] for name in records))
-    if seen := results.get("cross_sample_leak"):
-        evidence = (f"changing one sample changes the outputs of others by {seen['others']:.1e} of the largest output, "
-                    f"its own by {seen['own']:.1e}")  # fmt: skip
-        yield _finding("cross_sample_leak", "critical", where, evidence)
-    if seen := results.get("ignores_history"):
-        evidence = f"other inputs at step 0 change the last output by {seen['change']:.1e} of the largest output"
-        if any(one.cut() for one in records.values()) or results.get("cross_sample_leak"):
-            yield _finding("ignores_history", "critical", where, evidence)
-    if seen := results.get("reads_padding"):
-        evidence = f"other padding changes the outputs by {seen['change']:.1e} of the largest"
-        yield _finding("reads_padding", "critical", where, evidence)
-
-
-def _not_finite(module, inputs, outputs, loss, norms):
-    """Return at most one finding: the first place, on the way of the numbers, where one is not finite."""
-    x, y = first_tensor(inputs), first_tensor(outputs)
-    params = [(f"parameter {name}", param) for name, param in module.named_parameters()]
-    grads = [(f"gradient of {name}", norm) for name, norm in norms.items()]
-    places = [("inputs", x), *params, ("outputs", y), ("loss", loss), *grads]
-    for where, tensor in places:
-        if tensor is not None and not torch.isfinite(tensor).all():
-            share = (~torch.isfinite(tensor)).float().mean().item()
-            return [_finding("nonfinite", "critical", where, f"{share:.1%} of the numbers are NaN or infinite")]
-    return []
-
-
-def _finding(kind, severity, where, evidence, advice=None):
-    return Finding(kind, severity, where, evidence, ADVICE[advice or kind])
-
-
-def _reach(layer):
-    if max(layer["flow"]) == 0:
-        return "no gradient"
-    return f"keeps {layer['keeps']:.2f} of the gradient per step back"
+def _examined(module, inputs, targets, lengths, batch_axis, records, layers):
+    """Return the findings of a batch whose numbers are finite, and how each reading test ended."""
+    steps = {len(one.states) for one in records.values()}
+    results, reasons = probe(module, inputs, targets, lengths, batch_axis, steps)
+    found = [*of_reading(results, records), *of_units(records, layers), *of_embeddings(module)]
+    found += of_flow(records, layers, bool(results.get("ignores_history")))
+    failed = {one.kind for one in found}
+    if steps == {1} and "ignores_history" not in failed:
+        raise ValueError(
+            f"expected a recurrence over several steps, saw a single one in {type(module).__name__}: pass longer "
+            "sequences; if your loop stands outside the module, wrap it in one; if the layer took your steps for "
+            "samples, give it batch_first=True"
+        )
+    return found, {**{name: "failed" if name in failed else "passed" for name in results}, **reasons}
 
 
 # ---------------------------------------------------------------- doors
@@ -340,17 +105,33 @@ def _checked(module, batch, loss_fn, batch_axis):
         raise TypeError(
             f"expected a torch.nn.Module, got a {type(module).__name__}; for rnnlab's models use TorchModel"
         )
+    if isinstance(module, torch.jit.ScriptModule):
+        raise TypeError("expected a module in Python, got one that torch.jit has compiled: pass the original")
     if not isinstance(batch, tuple | list) or isinstance(batch, PackedSequence) or len(batch) != 2:
         got = f"{len(batch)} entries" if isinstance(batch, tuple | list) else f"a {type(batch).__name__}"
         raise TypeError(f"expected batch to be the pair (inputs, targets), got {got}")
-    if not callable(loss_fn):
-        raise TypeError(f"expected loss_fn to be a function of (outputs, targets), got {loss_fn!r}")
+    if not callable(loss_fn) or isinstance(loss_fn, type):
+        hint = f"; write {loss_fn.__name__}()" if isinstance(loss_fn, type) else ""
+        raise TypeError(f"expected loss_fn to be a function of (outputs, targets), got {loss_fn!r}{hint}")
     if batch_axis not in (None, 0, 1):
         raise ValueError(f"expected batch_axis to be 0, 1 or None, got {batch_axis!r}")
+    for name, param in module.named_parameters():
+        if nn.parameter.is_lazy(param):
+            raise ValueError(f"expected weights, got {name} without a shape yet: call the module on a batch first")
+        if param.is_meta:
+            raise ValueError(f"expected weights that hold numbers, got {name} on the device meta")
     return batch
 
 
-def _check_loss(loss):
+def _loss(loss_fn, outputs, targets):
+    """Return the loss; a loss that cannot take the tuple or dict that a module returns gets its first tensor."""
+    targets = copied(targets)
+    try:
+        loss = loss_fn(outputs, targets)
+    except (TypeError, AttributeError):
+        if isinstance(outputs, torch.Tensor) or first_tensor(outputs) is None:
+            raise
+        loss = loss_fn(first_tensor(outputs), targets)
     if not isinstance(loss, torch.Tensor):
         raise TypeError(f"expected loss_fn to return a tensor, got a {type(loss).__name__}")
     if loss.numel() != 1:
@@ -358,6 +139,22 @@ def _check_loss(loss):
     if not loss.requires_grad:
         raise ValueError("expected a loss that depends on the parameters, got one without a gradient: is there a "
                          "no_grad(), a detach() or an argmax on the way?")  # fmt: skip
+    return loss
+
+
+def _eager():
+    """Return a context in which compiled parts run as they are written; torch's compiler is loaded only if it was."""
+    return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()
+
+
+def _backward(loss, records):
+    try:
+        backward(loss, records)
+    except RuntimeError as error:
+        if "second time" in str(error):
+            raise ValueError("expected a batch that stands alone, but the module keeps a state of an earlier batch "
+                             "with its graph: detach() the state before the next batch") from error  # fmt: skip
+        raise
 
 
 def main(arguments=None):

@@ -1,16 +1,21 @@
 """Change one thing in a batch and see what changes in the outputs: does a model read what it should, and only that?"""
 
+import random
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
-from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
+from rnnlab.batches import lengths_by_padding, lengths_in, padding_index, perturbed, replaced, sequences
 from rnnlab.recording import call, first_tensor, same_state
 
-# A change of the outputs that is smaller than this part of the largest of them is rounding.
-ROUNDING = 1e-5
+# A change of the outputs that is smaller than this part of the largest of them is rounding: some 84 units in the last
+# place, and so 1e-5 in float32.
+ROUNDING = 84
+TESTS = ("cross_sample_leak", "ignores_history", "reads_padding")
 
 
 @dataclass
@@ -20,7 +25,7 @@ class Probe:
     Attributes:
         x: the sequences, (T, B, ...), (B, T, ...) or, of packed ones, (B, T, ...).
         lengths: (B,) steps of each sequence, or None where nobody says.
-        sample, time: axes of x.
+        sample, time: axes of x; time is None where it cannot be told.
         out_sample: axis of the outputs that belongs to the samples.
     """
 
@@ -29,12 +34,21 @@ class Probe:
     x: torch.Tensor
     lengths: torch.Tensor | None
     outputs: torch.Tensor
+    steps: tuple = ()  # how many the recurrences took
     sample: int = 0
     out_sample: int = 0
 
     @property
     def time(self):
-        return 1 - self.sample
+        """Return 0 or 1; of images and the like, which have more axes, the one that is as long as a recurrence."""
+        if self.x.dim() < 4 or not self.steps:
+            return 1 - self.sample
+        fits = [axis for axis in range(self.x.dim()) if axis != self.sample and self.x.shape[axis] in self.steps]
+        return fits[0] if fits else None
+
+    @property
+    def rounding(self):
+        return ROUNDING * torch.finfo(self.outputs.dtype).eps
 
     def run(self, x=None):
         """Return the outputs for other sequences in place of x."""
@@ -51,33 +65,36 @@ class Probe:
 
 
 @torch.no_grad()
-def probe(module, inputs, targets, lengths=None, batch_axis=None):
+def probe(module, inputs, targets, lengths=None, batch_axis=None, steps=()):
     """Return (results, reasons): what each test found by its name, and why a test was not done.
 
     Results: "cross_sample_leak", "ignores_history", "reads_padding" -> None (healthy) or a dict of what was seen.
     """
     module.eval()
     x, found = sequences(inputs)
-    results, reasons = {}, {}
     if x is None or x.dim() < 2:
-        return {}, dict.fromkeys(("cross_sample_leak", "ignores_history", "reads_padding"), "no sequences in the batch")
+        return {}, dict.fromkeys(TESTS, "not done: no sequences in the batch")
     outputs = outputs_of(module, inputs)
     if outputs is None:
-        return {}, dict.fromkeys(
-            ("cross_sample_leak", "ignores_history", "reads_padding"), "the module returns no tensor"
-        )
+        return {}, dict.fromkeys(TESTS, "not done: the module returns no tensor")
+    again = outputs_of(module, inputs)
+    if again.shape != outputs.shape or not torch.equal(again.nan_to_num(), outputs.nan_to_num()):
+        reason = "not done: the same inputs do not give the same outputs, with the same random numbers in eval()"
+        return {}, dict.fromkeys(TESTS, reason)
     packed = found is not None
-    one = Probe(module, inputs, x, found if packed else lengths_in(inputs, x, lengths), outputs)
+    one = Probe(module, inputs, x, found if packed else lengths_in(inputs, x, lengths), outputs, tuple(steps))
+    results, reasons = {}, {}
     pairs = axes(one, targets, batch_axis, packed)
     if not pairs:
-        reasons["cross_sample_leak"] = "no axis of at least two samples in inputs, outputs and targets"
+        one.sample = batch_axis or 0
+        reasons["cross_sample_leak"] = "not done: no axis of at least two samples in inputs, outputs and targets"
     else:
         results["cross_sample_leak"] = leak(one, pairs)
-    results["ignores_history"] = history(one, reasons)
+    results["ignores_history"] = history(one, reasons, bool(pairs) and not results["cross_sample_leak"])
     if packed:
         reasons["reads_padding"] = "packed sequences have no padding"
     else:
-        one.lengths = one.lengths if one.lengths is not None else lengths_by_padding(one)
+        one.lengths = one.lengths if one.lengths is not None else lengths_by_padding(module, x, one.sample)
         results["reads_padding"] = padding(one, reasons)
     return {name: result for name, result in results.items() if name not in reasons}, reasons
 
@@ -109,20 +126,31 @@ def leak(one, pairs):
             moved = one.change(one.run(perturbed(one.x, one.sample, j)))
             own = max(own, moved[j].item())
             others = max(others, moved[torch.arange(n) != j].max().item())
-        if others <= ROUNDING < own:
+        if others <= one.rounding < own:
             return None
         seen.append({"others": others, "own": own})
     one.sample, one.out_sample = pairs[0]
-    return seen[0] if seen[0]["others"] > ROUNDING else None
+    return seen[0] if seen[0]["others"] > one.rounding else None
 
 
-def history(one, reasons):
-    """Change step 0 of every sample; return None, or the change that did not come."""
-    if one.x.dim() < 2 or one.x.shape[one.time] < 2:
-        reasons["ignores_history"] = "sequences of one step"
+def history(one, reasons, apart):
+    """Change step 0 of every sample; return None, or the change that did not come.
+
+    Where samples stand apart, also change all steps: if exactly those that end early do not move, they are "deaf".
+    """
+    if one.time is None:
+        reasons["ignores_history"] = "not done: nobody says which axis of the inputs is time"
         return None
+    if one.x.shape[one.time] < 2:
+        reasons["ignores_history"] = "not done: sequences of one step"
+        return None
+    if apart and one.lengths is not None:
+        moved = one.change(one.run(perturbed(one.x, one.time, slice(None))))
+        short = one.lengths.to(moved.device) < one.lengths.max()
+        if short.any() and torch.equal(moved == 0, short):
+            return {"deaf": int(short.sum()), "samples": len(moved)}
     if one.x.dim() == 2 and one.x.is_floating_point():
-        reasons["ignores_history"] = "no axis of time in the inputs"
+        reasons["ignores_history"] = "not done: no axis of time in the inputs"
         return None
     moved = last_step(one, one.run(perturbed(one.x, one.time, 0))) - last_step(one, one.outputs)
     largest = (moved.abs().max() / one.scale).item()
@@ -147,29 +175,32 @@ def in_time(one, outputs):
 def padding(one, reasons, more=3):
     """Add padding, and where lengths say what is padding change what stands in it; return None or what was seen."""
     if one.lengths is None:
-        reasons["reads_padding"] = "nobody says which steps are padding: pass lengths"
+        reasons["reads_padding"] = "not done: nobody says which steps are padding; pass lengths"
         return None
     pad = padding_index(one.module) if not one.x.is_floating_point() else 0
     blank = torch.full_like(one.x.narrow(one.time, 0, 1), pad or 0)
-    trials = [torch.cat([one.x] + [blank] * more, dim=one.time)]
+    trials = []
     if one.x.is_floating_point():
         steps = torch.arange(one.x.shape[one.time], device=one.x.device)
         outside = steps >= one.lengths.to(one.x.device)[:, None]
         outside = outside if one.sample == 0 else outside.T
         noise = perturbed(one.x, one.time, slice(None))
         trials.append(torch.where(outside.reshape(*outside.shape, *[1] * (one.x.dim() - 2)), noise, one.x))
-    seen, before = 0.0, valid(one, one.outputs)
+    trials.append(torch.cat([one.x] + [blank] * more, dim=one.time))
+    seen, before, done = 0.0, valid(one, one.outputs), 0
     for x in trials:
         try:
             after = valid(one, one.run(x))
         except (RuntimeError, ValueError, IndexError) as error:
-            reasons["reads_padding"] = f"the module does not take longer sequences: {str(error).splitlines()[0]}"
-            return None
+            reason = f"the module does not take longer sequences: {str(error).splitlines()[0]}"
+            continue
         if after.shape != before.shape:
-            reasons["reads_padding"] = "longer sequences give outputs of another shape"
-            return None
-        seen = max(seen, ((after - before).abs().max() / one.scale).item())
-    return {"change": seen} if seen > ROUNDING else None
+            reason = "longer sequences give outputs of another shape"
+            continue
+        seen, done = max(seen, ((after - before).abs().max() / one.scale).item()), done + 1
+    if not done:
+        reasons["reads_padding"] = f"not done: {reason}"
+    return {"change": seen} if seen > one.rounding else None
 
 
 def valid(one, outputs):
@@ -181,91 +212,18 @@ def valid(one, outputs):
     return outputs[inside.to(outputs.device)]
 
 
-# ---------------------------------------------------------------- batches
-
-
-def sequences(inputs):
-    """Return the sequences in the inputs of a module, and the lengths of packed ones, else None."""
-    if isinstance(inputs, PackedSequence):
-        return pad_packed_sequence(inputs, batch_first=True)
-    if isinstance(inputs, torch.Tensor):
-        return inputs, None
-    parts = inputs.values() if isinstance(inputs, dict) else inputs if isinstance(inputs, tuple | list) else ()
-    fitting = [part for part in parts if isinstance(part, PackedSequence | torch.Tensor)]
-    fitting = [part for part in fitting if isinstance(part, PackedSequence) or part.dim() >= 2]
-    return sequences(fitting[0]) if fitting else (None, None)
-
-
-def replaced(inputs, x, lengths):
-    """Return the inputs with other sequences."""
-    if isinstance(inputs, PackedSequence):
-        return pack_padded_sequence(x, lengths.cpu(), batch_first=True, enforce_sorted=False)
-    if isinstance(inputs, torch.Tensor):
-        return x
-    items, done, new = inputs.items() if isinstance(inputs, dict) else enumerate(inputs), False, {}
-    for key, part in items:
-        is_it = not done and (isinstance(part, PackedSequence) or (isinstance(part, torch.Tensor) and part.dim() >= 2))
-        new[key], done = (replaced(part, x, lengths), True) if is_it else (part, done)
-    return new if isinstance(inputs, dict) else tuple(new.values())
-
-
-def lengths_in(inputs, x, lengths):
-    """Return lengths (B,): those given, or whole numbers among the inputs that can be lengths; else None."""
-    if lengths is not None:
-        return torch.as_tensor(lengths)
-    parts = inputs.values() if isinstance(inputs, dict) else inputs if isinstance(inputs, tuple | list) else ()
-    for part in parts:
-        part = torch.as_tensor(part) if isinstance(part, list) and all(type(n) is int for n in part) else part
-        if isinstance(part, torch.Tensor) and part.dim() == 1 and not part.is_floating_point():
-            sample = 0 if len(part) == x.shape[0] else 1
-            if len(part) == x.shape[sample] and part.min() >= 1 and part.max() <= x.shape[1 - sample]:
-                return part
-    return None
-
-
-def lengths_by_padding(one):
-    """Return lengths (B,) of token sequences that end in the padding index of the embedding, or None."""
-    pad = padding_index(one.module)
-    if pad is None or one.x.is_floating_point() or one.x.dim() != 2:
-        return None
-    tokens = one.x.movedim(one.sample, 0) != pad
-    if tokens.all() or not tokens.any(dim=1).all():
-        return None
-    steps = torch.arange(1, tokens.shape[1] + 1, device=tokens.device)
-    return (tokens * steps).amax(dim=1)
-
-
-def padding_index(module):
-    """Return the padding index of the module's first embedding that has one, or None."""
-    found = [one.padding_idx for one in module.modules() if isinstance(one, nn.Embedding)]
-    return next((index for index in found if index is not None), None)
-
-
 def outputs_of(module, inputs):
     """Return the first tensor that a module returns, packed sequences padded.
 
-    Every call starts from the same random numbers and the same kept state: else what a model remembers of the last
-    batch looks like a leak between samples.
+    Every call starts from the same random numbers (torch's, NumPy's and Python's) and the same kept state: else what a
+    model remembers of the last batch looks like a leak between samples.
     """
     torch.manual_seed(0)
+    np.random.seed(0)
+    random.seed(0)
     with same_state(module):
         output = call(module, inputs)
     output = output[0] if isinstance(output, tuple) and isinstance(output[0], PackedSequence) else output
     if isinstance(output, PackedSequence):
         return pad_packed_sequence(output, batch_first=True)[0]
     return first_tensor(output)
-
-
-def perturbed(x, axis, index):
-    """Return x with other values of the same kind at an index along an axis."""
-    generator = torch.Generator(x.device).manual_seed(1)
-    x = x.clone()
-    part = x.select(axis, index) if isinstance(index, int) else x
-    if x.is_floating_point():
-        spread = x.std() if x.numel() > 1 and x.std() > 0 else 1.0
-        part += spread * torch.randn(part.shape, generator=generator, device=x.device, dtype=x.dtype)
-    else:
-        known = x.unique()
-        shift = torch.randint(1, max(2, len(known)), part.shape, generator=generator, device=x.device)
-        part.copy_(known[(torch.searchsorted(known, part.contiguous()) + shift) % len(known)])
-    return x

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import PackedSequence
 
+from rnnlab.operands import Operands, recurrences
 from rnnlab.unrolled import Recorded, run_cell, run_layer
 
 LAYERS, CELLS = (nn.RNN, nn.LSTM, nn.GRU), (nn.RNNCell, nn.LSTMCell, nn.GRUCell)
@@ -79,7 +80,8 @@ def recorded(module):
 
     torch's layers and cells run step by step meanwhile. Any other submodule is watched; if it was called several times
     and its last output depends on its first, it is a cell of somebody's own, and is in the dict when the block ends. If
-    there is no recurrence at all, whatever was called several times is: its states may have been detached.
+    there is none, a matrix may be multiplied by one state after the other. If there is no recurrence at all, whatever
+    was called several times is in the dict: its states may have been detached.
     """
     records, calls = {}, {}
     names = {one: name or type(module).__name__ for name, one in module.named_modules()}
@@ -101,18 +103,23 @@ def recorded(module):
             calls.setdefault(one, []).append(state)
 
     hooks = [one.register_forward_hook(look) for one in names if one not in inside and one is not module]
+    own = [(name, param) for name, param in module.named_parameters()
+           if not any(param is other for part in inside for other in part.parameters(recurse=False))]  # fmt: skip
     try:
         for kind in LAYERS:
             kind.forward = stand_in(kind, run_layer)
         for kind in CELLS:
             kind.forward = stand_in(kind, run_cell)
-        yield records
-        found = own_cells(module, calls, set(inside)) or ([] if records else own_cells(module, calls, set(), False))
-        for one in found:
-            records[names[one]] = Recorded(names[one], "cell")
-            for state in calls[one]:
-                records[names[one]].states.append(state)
-                records[names[one]].active.append(None)
+        with Operands(own) as products:
+            yield records
+        loops = {len(one.states) for one in records.values()} if records else set()
+        found = own_cells(module, calls, set(inside))
+        found = [one for one in found if len(calls[one]) not in loops]  # else it stands beside a cell in its loop
+        for one in found or ([] if records else own_cells(module, calls, set(), False)):
+            records[names[one]] = Recorded.of(names[one], calls[one])
+        if not any(len(one.states) > 1 for one in records.values()):
+            for name, (states, matrix) in recurrences(products.used).items():
+                records[name] = Recorded.of(name, states, matrix.detach())
     finally:
         for kind, forward in originals.items():
             kind.forward = forward
@@ -127,6 +134,8 @@ def own_cells(module, calls, known, connected=True):
         states = calls.get(one, [])
         if one in covered or len(states) < 3 or any(part in known for part in one.modules()):
             continue
+        if len({state.shape for state in states}) > 1 or next(one.parameters(), None) is None:
+            continue  # a cell has weights, and its states one shape
         back = torch.autograd.grad(states[-1].sum(), states[0], retain_graph=True, allow_unused=True)[0]
         if back is not None or not connected:
             found.append(one)
@@ -144,8 +153,22 @@ def first_tensor(value):
     return next((found for part in parts if (found := first_tensor(part)) is not None), None)
 
 
+def copied(value):
+    """Return a nest of tensors with copies of them, so that what changes its inputs in place harms nobody."""
+    if isinstance(value, PackedSequence):
+        return value._replace(data=value.data.clone())
+    if isinstance(value, torch.Tensor):
+        return value.detach().clone().requires_grad_(value.requires_grad)
+    if isinstance(value, dict):
+        return {key: copied(part) for key, part in value.items()}
+    if isinstance(value, tuple | list) and not hasattr(value, "_fields"):
+        return type(value)(copied(part) for part in value)
+    return value
+
+
 def call(module, inputs):
-    """Call a module: a tuple or list gives its arguments in order, a dict by name."""
+    """Call a module on copies: a tuple or list gives its arguments in order, a dict by name."""
+    inputs = copied(inputs)
     if isinstance(inputs, dict):
         return module(**inputs)
     if isinstance(inputs, tuple | list) and not isinstance(inputs, PackedSequence):

@@ -23,6 +23,7 @@ class Recorded:
         active: list over steps of masks (B,), False for a sequence that has ended or not begun; or None for all.
         gates: name -> list over steps of (B, H).
         weight_hh: the recurrent matrix, or None.
+        grads: list over steps of dL/dh, None where none came; taken by `backward`.
     """
 
     where: str
@@ -31,6 +32,12 @@ class Recorded:
     active: list = field(default_factory=list)
     gates: dict = field(default_factory=dict)
     weight_hh: torch.Tensor | None = None
+    grads: list = field(default_factory=list)
+
+    @classmethod
+    def of(cls, where, states, weight_hh=None):
+        """Return the record of a cell of somebody's own from its states, which keep their gradients already."""
+        return cls(where, "cell", list(states), [None] * len(states), weight_hh=weight_hh)
 
     def add(self, state, active=None, gates=None):
         """Take one step in."""
@@ -44,19 +51,46 @@ class Recorded:
     def flow(self):
         """Return ||dL/dh|| at each step over all sequences, after `backward`; zeros where no gradient came."""
         return torch.stack([
-            state.new_zeros(()) if state.grad is None else state.grad.detach().double().norm().to(state.dtype)
-            for state in self.states
+            state.new_zeros((), dtype=torch.double) if grad is None else grad.detach().double().norm()
+            for state, grad in zip(self.states, self.grads, strict=True)
         ])  # fmt: skip
+
+    def growth(self, last):
+        """Return how many times the gradient at one step has grown, at most, by way of the recurrence alone.
+
+        That is the gradient of <state, its gradient> at each earlier step, against the gradient there.
+        """
+        end, grad = self.states[last], self.grads[last]
+        earlier = [state for state in self.states[:last] if state.requires_grad]
+        if grad is None or not earlier or not grad.any():
+            return 0.0
+        back = torch.autograd.grad(end, earlier, grad, retain_graph=True, allow_unused=True)
+        norms = [one.double().norm().item() for one in back if one is not None]
+        return max(norms, default=0.0) / grad.double().norm().item()
 
     def cut(self):
         """Return whether no way leads from the loss back to the first step, after `backward`."""
-        return self.states[0].grad is None
+        return self.grads[0] is None
 
     def values(self, gate=None):
         """Return the states, or a gate, of all steps that count: (steps and sequences, H)."""
         arrays = self.states if gate is None else self.gates[gate]
         rows = [a.detach() if m is None else a.detach()[m] for a, m in zip(arrays, self.active, strict=True)]
         return torch.cat([row.reshape(-1, row.shape[-1]) for row in rows])
+
+
+def backward(loss, records):
+    """Run `loss.backward()`, keep the graph, and take the gradients that arrive at the states of all records.
+
+    Whoever asked for gradients before, as the search for cells does, has left some at the states: `autograd.grad` fills
+    the `.grad` of every tensor on its way that keeps one.
+    """
+    for one in records.values():
+        for state in one.states:
+            state.grad = None
+    loss.backward(retain_graph=True)
+    for one in records.values():
+        one.grads = [state.grad for state in one.states]
 
 
 def rnn_step(layer, from_x, state, weights):
@@ -150,6 +184,7 @@ def run_direction(layer, x, state, weights, lengths, backwards, record):
     """Run one layer in one direction over x (T, B, D); return its outputs and its final state."""
     _, step = kind_of(layer)
     from_x, outputs = F.linear(x, weights["weight_ih"], weights.get("bias_ih")), [None] * len(x)
+    from_x = from_x.unbind()  # the way back through from_x[t] would fill an array of all steps for each of them
     for t in reversed(range(len(x))) if backwards else range(len(x)):
         new, gates = step(layer, from_x[t], state, weights)
         active = None if lengths is None else t < lengths

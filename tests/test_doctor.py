@@ -1,9 +1,11 @@
 """The doctor: right about healthy and faulty models, leaves them as they were, and says what it cannot examine."""
 
+import copy
 import json
 import random
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +18,10 @@ from evidence import script
 from rnnlab.doctor import KINDS, Finding, Report, diagnose, main
 
 ROOT = Path(__file__).resolve().parents[1]
-zoo = script("doctor_zoo")
+zoo, fresh, later = script("doctor_zoo"), script("doctor_fresh"), script("doctor_later")
+MODELS = {**zoo.ZOO, **fresh.FRESH, **later.LATER}
 RECORD = json.loads((ROOT / "notebooks/evidence/doctor_zoo.json").read_text(encoding="utf-8"))
+FIRST_LOOK = json.loads((ROOT / "notebooks/evidence/doctor_first_look.json").read_text(encoding="utf-8"))
 
 
 def healthy(steps=20):
@@ -28,10 +32,10 @@ def healthy(steps=20):
 # ---------------------------------------------------------------- healthy and faulty models
 
 
-@pytest.mark.parametrize("name", zoo.ZOO)
+@pytest.mark.parametrize("name", MODELS)
 @pytest.mark.filterwarnings("ignore:LSTM with projections")
 def test_it_finds_what_was_planted_and_nothing_else(name):
-    planted, found, report = zoo.examine(name, random.randrange(1000, 2000))
+    planted, found, report = zoo.examine(name, random.randrange(1000, 2000), MODELS)
     assert found == planted, report
     assert all(one.kind in KINDS and one.severity in ("warning", "critical") for one in report.findings)
     assert all(one.where and one.evidence and one.advice for one in report.findings)
@@ -59,10 +63,108 @@ def test_what_a_model_remembers_of_the_last_batch_is_no_leak():
     assert report.tests["cross_sample_leak"] == "passed" and module.hidden is None and module.seen == 0
 
 
-def test_the_record_has_every_model():
-    assert {row["model"] for row in RECORD["rows"]} == set(zoo.ZOO) and len(zoo.ZOO) >= 30
-    assert sum(not row["planted"] for row in RECORD["rows"]) >= 20 * len(zoo.SEEDS)
-    assert {kind for row in RECORD["rows"] for kind in row["planted"]} == set(KINDS)
+def test_the_records_have_every_model():
+    assert len(MODELS) == len(zoo.ZOO) + len(fresh.FRESH) + len(later.LATER) >= 30
+    assert {row["model"] for row in RECORD["rows"]} == set(MODELS)
+    assert {row["model"] for row in FIRST_LOOK["rows"]} == set(fresh.FRESH)
+    for rows in (RECORD["rows"], FIRST_LOOK["rows"]):
+        assert {kind for row in rows for kind in row["planted"]} == set(KINDS)
+        assert sum(not row["planted"] for row in rows) >= 20 * len(zoo.SEEDS)
+
+
+@pytest.mark.parametrize("shape", ["(B, 1)", "(B,)", "tuple", "dict", "(B, T, C)"])
+@pytest.mark.parametrize("steps, samples", [(14, 8), (8, 8), (5, 16), (14, 2), (14, 1)])
+def test_the_bug_of_the_article_at_every_shape(shape, steps, samples):
+    """An nn.LSTM without batch_first, given (B, T, D), read at output[:, -1, :]."""
+    torch.manual_seed(steps)
+    squeeze = {"(B,)": "squeeze", "tuple": "tuple", "dict": "dict"}.get(shape)
+    x, y = fresh.windows(steps, batch=samples)
+    loss = fresh.first(F.mse_loss) if squeeze in ("tuple", "dict") else F.mse_loss
+    for right in (False, True):
+        module = fresh.Forecast(batch_first=right, squeeze=squeeze)
+        if shape == "(B, T, C)":
+            module = nn.LSTM(1, 4, batch_first=right)
+            report = diagnose(module, (x, torch.randn(samples, steps, 4)), F.mse_loss, batch_axis=0)
+        else:
+            report = diagnose(module, (x, y[:, 0] if squeeze == "squeeze" else y), loss)
+        wrong = {"ignores_history"} | ({"cross_sample_leak"} if samples > 1 else set())
+        assert {one.kind for one in report.findings} == (set() if right else wrong), report
+
+
+def test_matrices_without_a_module_are_a_recurrence():
+    """The flow of a loop of products is that of nn.RNN with the same weights."""
+    torch.manual_seed(0)
+    module, tokens, y = fresh.Scratch(sigma=0.2, last=True), torch.randint(50, (9, 4)), torch.randint(50, (4,))
+    twin = nn.RNN(50, 32)
+    with torch.no_grad():
+        twin.weight_ih_l0.copy_(module.W_xh.T)
+        twin.weight_hh_l0.copy_(module.W_hh.T)
+        twin.bias_ih_l0.zero_()
+        twin.bias_hh_l0.zero_()
+
+    def loss(outputs, y):
+        return F.cross_entropy(outputs[0][-1] @ module.W_hq.detach(), y)
+
+    (ours,) = diagnose(module, (tokens, y), F.cross_entropy).layers.values()
+    theirs = diagnose(twin, (F.one_hot(tokens, 50).float(), y), loss).layers["RNN"]
+    np.testing.assert_allclose(ours["flow"], theirs["flow"], rtol=1e-4)
+    assert ours["spectral_radius"]["h"] == pytest.approx(theirs["spectral_radius"]["h"], rel=1e-5)
+
+
+def test_the_flow_of_a_cell_of_ones_own_is_the_total_derivative():
+    """The search for cells asks for gradients as well; what it leaves at the states must not count."""
+
+    class Cell(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.both = nn.Linear(zoo.D + zoo.H, zoo.H)
+
+        def forward(self, x, h):
+            return torch.tanh(self.both(torch.cat([x, h], dim=1)))
+
+    class Own(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.cell, self.head, self.states = Cell(), nn.Linear(zoo.H, zoo.CLASSES), None
+
+        def forward(self, x):
+            h, states = x.new_zeros(x.shape[1], zoo.H), []
+            for x_t in x:
+                h = self.cell(x_t, h)
+                states.append(h)
+            self.states = states
+            return self.head(h)
+
+    torch.manual_seed(0)
+    module, (x, y) = Own().double(), zoo.labelled(zoo.floats(False, 9).double())
+    report = diagnose(module, (x, y), F.cross_entropy)
+    loss = F.cross_entropy(module(x), y)
+    norms = [grad.norm().item() for grad in torch.autograd.grad(loss, module.states)]
+    np.testing.assert_allclose(report.layers["cell"]["flow"], norms, rtol=1e-12)
+
+
+def test_what_grows_must_grow_by_the_recurrence():
+    """Read at the end, the reverse half of the first layer is given more at its first step than at its last."""
+    name = "both directions, two layers, read at output[:, -1]"
+    _, _, report = zoo.examine(name, 0, later.LATER)
+    flow = report.layers["rnn layer 0 reverse"]["flow"]
+    assert max(flow) > 1000 * flow[-1] and report.layers["rnn layer 0 reverse"]["grows"] < 1
+
+
+def test_models_that_draw_their_own_numbers_are_not_tested_by_them():
+    module, batch = healthy()
+    generator = torch.Generator()
+    module.head.register_forward_hook(lambda *args: args[2] + torch.rand(1, generator=generator))
+    report = diagnose(module, batch, F.cross_entropy)
+    assert not report.findings and all("not done: the same inputs" in why for why in report.tests.values())
+
+
+def test_a_thousand_steps_take_seconds():
+    """The way back through x[t] for each t would fill an array of all steps a thousand times."""
+    torch.manual_seed(0)
+    start = time.perf_counter()
+    report = diagnose(nn.GRU(4, 16), (torch.randn(1000, 4, 4), torch.randn(1000, 4, 16)), F.mse_loss, batch_axis=1)
+    assert time.perf_counter() - start < 30 and not report.findings
 
 
 def test_the_flow_is_that_of_the_torch_twin():
@@ -196,6 +298,8 @@ def test_what_it_refuses():
         ((module, batch[0], F.cross_entropy), r"expected batch to be the pair \(inputs, targets\), got a Tensor"),
         ((module, (1, 2, 3), F.cross_entropy), "got 3 entries"),
         ((module, batch, None), "expected loss_fn to be a function"),
+        ((module, batch, nn.CrossEntropyLoss), r"write CrossEntropyLoss\(\)"),
+        ((torch.jit.trace(module, batch[0]), batch, F.cross_entropy), "torch.jit has compiled: pass the original"),
         ((module, batch, lambda outputs, y: 1.0), "expected loss_fn to return a tensor, got a float"),
     ):
         with pytest.raises(TypeError, match=match):
@@ -210,8 +314,46 @@ def test_what_it_refuses():
         diagnose(module, batch, F.cross_entropy, batch_axis=2)
     with pytest.raises(ValueError, match="expected clip to be a number above 0"):
         diagnose(module, batch, F.cross_entropy, clip=0)
-    with pytest.raises(ValueError, match="saw none in Linear; if your loop stands outside the module, wrap it in one"):
-        diagnose(nn.Linear(4, 3), (torch.randn(5, 4), torch.randint(3, (5,))), F.cross_entropy)
+    images = nn.Linear(4, 3), (torch.randn(5, 4), torch.randint(3, (5,)))
+    one_step, lazy = (torch.randn(6, 1, 4), batch[1]), nn.Sequential(nn.LazyLinear(2))
+    for bad, match in (
+        (images, "saw none in Linear; if your loop stands outside the module, wrap it in one"),
+        ((module, one_step), "saw a single one in Classifier: pass longer sequences"),
+        ((copy.deepcopy(module).to("meta"), batch), "hold numbers, got rnn.weight_ih_l0 on the device meta"),
+        ((lazy, batch), "got 0.weight without a shape yet: call the module on a batch first"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            diagnose(*bad, F.cross_entropy)
+
+
+def test_a_state_kept_with_its_graph_is_named():
+    class Kept(zoo.Classifier):
+        state = None
+
+        def forward(self, x):
+            out, self.state = self.rnn(x, self.state)
+            return self.head(out[:, -1])
+
+    module, batch = Kept(), zoo.labelled(zoo.floats())
+    assert not diagnose(module, batch, F.cross_entropy).findings and module.state is None
+    F.cross_entropy(module(batch[0]), batch[1]).backward()
+    with pytest.raises(ValueError, match=r"detach\(\) the state before the next batch"):
+        diagnose(module, batch, F.cross_entropy)
+
+
+def test_inputs_stay_as_they_were():
+    torch.manual_seed(0)
+    x, y = later.numbers()
+    before = x.clone()
+    diagnose(later.InPlace(), (x, y), F.cross_entropy)
+    assert torch.equal(x, before)
+
+
+def test_compiled_modules_are_examined_as_written():
+    module, batch = healthy()
+    compiled = torch.compile(module)
+    report = diagnose(compiled, batch, F.cross_entropy)
+    assert report.model == "Classifier" and not report.findings and list(report.layers) == ["rnn"]
 
 
 def test_from_a_shell(tmp_path, capsys):

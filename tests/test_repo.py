@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 MODULES = {path.stem: path for path in (ROOT / "rnnlab").glob("*.py") if path.stem != "__init__"}
 
 FLOORS = (
-    {"checks", "runs", "tapes", "threads", "checkpoints", "provenance", "gathering", "unrolled"},
+    {"checks", "runs", "tapes", "threads", "checkpoints", "provenance", "gathering", "unrolled", "operands", "batches"},
     {
         "cells",
         "losses",
@@ -40,6 +40,7 @@ FLOORS = (
         "slstm",
         "graphs",
         "probes",
+        "findings",
         "gru",
         "bptt",
         "regularizers",
@@ -54,7 +55,7 @@ FLOORS = (
     {"recurrences", "models", "loops"},
     {"attention", "training", "diagnostics"},
     {"torch_twin", "sweeps", "plots"},
-    {"watching", "svg"},
+    {"watching", "svg", "reports"},
     {"doctor", "stage"},
     {"flipbook"},
     {"widgets"},
@@ -75,7 +76,17 @@ NOT_LOADED = {
     "distributed",
 }
 HEAVY = {
-    "torch": {"torch_twin", "unrolled", "recording", "probes", "watching", "doctor"},
+    "torch": {
+        "torch_twin",
+        "unrolled",
+        "operands",
+        "batches",
+        "recording",
+        "probes",
+        "findings",
+        "watching",
+        "doctor",
+    },
     "matplotlib": {"plots", "stage"},
     "ipywidgets": {"widgets"},
     "pandas": {"tables"},

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from rnnlab.unrolled import run_cell, run_layer
+from rnnlab.unrolled import backward, run_cell, run_layer
 
 EXTRA = {nn.RNN: [{}, {"nonlinearity": "relu"}], nn.LSTM: [{}, {"proj_size": 2}], nn.GRU: [{}]}
 LAYERS = [
@@ -92,7 +92,7 @@ def test_the_flow_is_the_total_derivative():
     torch.manual_seed(0)
     layer, x, records = nn.LSTM(3, 4).double(), torch.randn(7, 2, 3, dtype=torch.double), {}
     out, _ = run_layer(layer, "layer", records, x)
-    (out[2] ** 2).sum().add((out[-1] ** 3).sum()).backward()
+    backward((out[2] ** 2).sum() + (out[-1] ** 3).sum(), records)
     state, states = None, []
     for x_t in x:
         out, state = layer(x_t[None], state)
