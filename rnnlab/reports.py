@@ -1,9 +1,12 @@
 """What the doctor says, as text, table, figure and plain numbers."""
 
 import html
+import textwrap
 from dataclasses import asdict, dataclass, field
 
 from rnnlab.plots import lines
+
+WIDTH = 88  # of the text: what a page of the book shows without scrolling
 
 
 @dataclass
@@ -39,12 +42,12 @@ class Report:
     def __str__(self):
         parts = [self.head(), *(f"  {text}" for text in self.described())]
         for n, one in enumerate(self.findings, start=1):
-            parts += [f"{n}. {one.severity.upper()} {one.kind} in {one.where}", f"   seen: {one.evidence}",
-                      f"   try: {one.advice}"]  # fmt: skip
+            parts.append(f"{n}. {one.severity.upper()} {one.kind} in {one.where}")
+            parts += [f"   seen: {one.evidence}", f"   try: {one.advice}"]
         if not self.findings:
             parts.append("Nothing found.")
         parts += [f"test {name}: {result}" for name, result in self.tests.items()]
-        return "\n".join(parts)
+        return "\n".join(textwrap.fill(part, WIDTH, subsequent_indent=" " * 9) for part in parts)
 
     def head(self):
         """Return the line about the batch."""

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from evidence import script
+from evidence import script, skip_unless_exact
 from rnnlab.doctor import KINDS, Finding, Report, diagnose, main
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -167,6 +167,16 @@ def test_a_thousand_steps_take_seconds():
     assert time.perf_counter() - start < 30 and not report.findings
 
 
+def test_a_run_of_the_record_on_silence_is_made_again():
+    learns = script("doctor_learns")
+    record = json.loads((ROOT / "notebooks/evidence/doctor_learns.json").read_text(encoding="utf-8"))
+    assert len(record["rows"]) == len(learns.BIASES) * len(learns.STEPS) * len(learns.RATES) * len(learns.SEEDS)
+    skip_unless_exact(record["made"])
+    mine = learns.row(None, 10, 0.01, 1)
+    theirs = next(one for one in record["rows"] if all(one[k] == mine[k] for k in ("bias", "steps", "lr", "seed")))
+    assert mine == {**theirs, "left": pytest.approx(theirs["left"], rel=1e-6)}
+
+
 def test_the_flow_is_that_of_the_torch_twin():
     """The same LSTM by `rl.gradient_flow`."""
     import rnnlab as rl
@@ -256,7 +266,8 @@ def test_other_models_run_as_ever_meanwhile():
 def test_the_report_in_all_its_forms():
     _, _, report = zoo.examine("batch_first forgotten, output[:, -1]", 0)
     assert isinstance(report, Report) and all(isinstance(one, Finding) for one in report.findings)
-    text, table = str(report), report._repr_html_()
+    text, table = " ".join(str(report).split()), report._repr_html_()
+    assert max(map(len, str(report).splitlines())) <= 88
     for one in report.findings:
         assert one.kind in text and one.evidence in text and one.advice in text and one.kind in table
     plain = json.loads(json.dumps(report.to_dict()))

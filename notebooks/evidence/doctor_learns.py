@@ -57,7 +57,8 @@ def row(bias, steps, lr, seed):
         if update > 100 and sum(right[-50:]) / 50 > 0.97:
             break
     return {"bias": bias, "steps": steps, "lr": lr, "seed": seed, "left": flow[0] / max(flow),
-            "found": [one.kind for one in report.findings], "right": sum(right[-50:]) / 50, "updates": update + 1}  # fmt: skip
+            "found": [one.kind for one in report.findings], "right": sum(right[-50:]) / 50,
+            "updates": update + 1}  # fmt: skip
 
 
 def main():

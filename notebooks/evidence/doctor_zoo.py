@@ -10,6 +10,7 @@ The record also has the models of `doctor_fresh.py` and `doctor_later.py`.
 import argparse
 import json
 import random
+import runpy
 from pathlib import Path
 
 import torch
@@ -378,6 +379,11 @@ ZOO = {
 }  # fmt: skip
 
 
+def beside(name):
+    """Return the names of a script beside this one."""
+    return runpy.run_path(str(Path(__file__).with_name(f"{name}.py")))
+
+
 def examine(name, seed, models=None):
     """Return what was planted in a model and the kinds that the doctor finds, both sorted, and its report."""
     torch.manual_seed(seed)
@@ -391,11 +397,9 @@ def examine(name, seed, models=None):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"), help="where the result goes")
-    from doctor_fresh import FRESH  # beside this file
-    from doctor_later import LATER
-
+    groups = {"zoo": ZOO, "fresh": beside("doctor_fresh")["FRESH"], "later": beside("doctor_later")["LATER"]}
     rows = []
-    for group, models in (("zoo", ZOO), ("fresh", FRESH), ("later", LATER)):
+    for group, models in groups.items():
         for name in models:
             for seed in SEEDS:
                 planted, found, report = examine(name, seed, models)
