@@ -51,7 +51,7 @@ FAULTS = [
     *faults_of(
         "lstm",
         ("forget and input gate exchanged", "a_i, a_f, a_g, a_o =", "a_f, a_i, a_g, a_o =", "gates hidden"),
-        ("Keras's order i, f, o, g believed", "a_i, a_f, a_g, a_o =", "a_i, a_f, a_o, a_g =", "gates hidden"),
+        ("order i, f, o, g believed", "a_i, a_f, a_g, a_o =", "a_i, a_f, a_o, a_g =", "gates hidden"),
         ("second bias forgotten", " + b_hh, 4", ", 4", "hidden"),
         ("gates interleaved", STACKED, INTERLEAVED, "hidden"),
         ("tanh of the cell forgotten", "np.tanh(c_new)", "c_new", "visible gates hidden"),
