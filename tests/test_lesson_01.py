@@ -2,6 +2,7 @@
 
 import json
 import random
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -138,7 +139,7 @@ def test_only_the_readout_moves_in_the_control(windows):
 
 def test_the_record_is_whole_and_fair(windows, record):
     pilot, fresh = pd.DataFrame(record["pilot"]), pd.DataFrame(record["fresh"])
-    assert len(pilot) == 9 * 7 * 5 and len(fresh) == 9 * 20 and not set(pilot.seed) & set(fresh.seed)
+    assert len(pilot) == 9 * 9 * 5 and len(fresh) == 9 * 20 and not set(pilot.seed) & set(fresh.seed)
     assert (pilot.groupby(["window", "lr"]).size() == 5).all()
     rates = windows.best_rates(pilot)
     assert all(set(fresh[fresh.window == window].lr) == {rate} for window, rate in rates.items())
@@ -178,6 +179,51 @@ def test_recomputing_changes_no_gradient(lesson, every):
     assert held == lesson["states_held"](50, every)
 
 
+def test_kept_states_do_not_hold_their_pieces(lesson):
+    """What is kept must be a copy: a view of the tape would keep all the states that were to be forgotten."""
+    rng, cell, params = np.random.default_rng(4), lesson["cell"], lesson["params"]
+    x, d_h = rng.standard_normal((1024, 4, 3)), rng.standard_normal((1024, 4, 8))
+    tracemalloc.start()
+    lesson["recomputed"](cell, params, x, d_h, 32)
+    few = tracemalloc.get_traced_memory()[1]
+    tracemalloc.reset_peak()
+    rl.backprop(cell, params, rl.unroll(cell, params, x)[2], d_h)
+    everything = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert few < 0.15 * everything
+
+
+@pytest.fixture(scope="module")
+def cost():
+    """The script that measured time and memory."""
+    return script("bptt_cost")
+
+
+def test_the_ways_back_agree(cost):
+    params, x, d_h = cost.problem(100)
+    exact, again, cut = (cost.WAYS[name](params, x, d_h) for name in ("full", "every √T-th state", "windows of 32"))
+    tape = rl.unroll(cost.CELL, params, x)[2]
+    truncated = rl.backprop(cost.CELL, params, tape, d_h, truncate=cost.WINDOW).params
+    for name in exact:
+        np.testing.assert_allclose(again[name], exact[name], rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(cut[name], truncated[name], rtol=1e-9, atol=1e-12)
+    assert max(np.abs(cut[name] - exact[name]).max() for name in exact) > 1e-3
+
+
+@pytest.mark.parametrize("way", ["full", "windows of 32", "every √T-th state"])
+def test_the_recorded_memory_comes_out_again(cost, lesson, way):
+    row = random.choice([row for row in lesson["cost"]["rows"] if row["way"] == way and row["T"] > 100])
+    assert cost.peak_bytes(cost.WAYS[way], row["T"]) == pytest.approx(row["bytes"], rel=0.1)
+
+
+def test_time_grows_in_proportion_to_the_steps(lesson):
+    """In the record; a test that timed anything here would fail on a busy machine."""
+    for way in ("forward only", *lesson["WAYS"]):
+        assert 9 < lesson["spent"](way, "ms")[-1] / lesson["spent"](way, "ms")[-3] < 20  # 16 times the steps
+    full, forward, again = (lesson["spent"](way, "ms")[-1] for way in ("full", "forward only", "every √T-th state"))
+    assert 2 < full / forward < again / forward < 4.5
+
+
 def test_the_fewest_states(lesson):
     for length in (16, 256, 1024, 4096):
         held = lesson["states_held"](length, np.arange(1, length + 1))
@@ -186,6 +232,6 @@ def test_the_fewest_states(lesson):
     assert lesson["states_held"](2000, 45) == 90 and pytest.approx(12e6, rel=0.02) == 90 * 131_072
 
 
-@pytest.mark.parametrize("name", ["chain", "check_width", "who_is_wrong", "cut_short", "learned", "memory"])
+@pytest.mark.parametrize("name", ["chain", "check_width", "who_is_wrong", "cut_short", "learned", "memory", "grows"])
 def test_no_line_leaves_its_axes(lesson, name):
     assert_lines_stay_inside(lesson[name])

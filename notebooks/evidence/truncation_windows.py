@@ -3,10 +3,10 @@
 A network says at each step which bit it read six steps ago. Window 0 is the control: only the readout is trained, and
 the recurrent weights stay as they were drawn. Each window gets the same budget:
 
-1. Tuning. Seven learning rates on five pilot seeds.
+1. Tuning. Nine learning rates on five pilot seeds.
 2. The best learning rate, by mean accuracy, runs on twenty fresh seeds.
 
-    python notebooks/evidence/truncation_windows.py              # about two minutes on one core
+    python notebooks/evidence/truncation_windows.py              # about three minutes on one core
 """
 
 import argparse
@@ -35,7 +35,7 @@ class Echo:
 LAG, LENGTH, HIDDEN, UPDATES, BATCH_SIZE = 6, 30, 16, 600, 16
 TASK = Echo(LAG, LENGTH)
 MODEL = rl.Model(rl.RNNCell(1, HIDDEN), 2, rl.cross_entropy)
-WINDOWS, RATES = [0, 1, 3, 5, 6, 7, 8, 12, 30], [0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3]
+WINDOWS, RATES = [0, 1, 3, 5, 6, 7, 8, 12, 30], [0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0]
 PILOT_SEEDS, FRESH_SEEDS = range(5), range(100, 120)
 
 
