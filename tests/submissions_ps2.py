@@ -151,3 +151,74 @@ FAULTS = [
         ("orthogonal believed to grow", "False, True]", "False, False]", "slopes"),
     ),
 ]
+
+# Other right ways, some built on earlier tasks: worth full marks.
+ALTERNATIVES = {
+    "step-jacobian-solution": """
+def step_jacobian(h_new, W_hh):
+    return np.diag(1 - h_new**2) @ W_hh
+""",
+    "product-solution": """
+def jacobian_product(states, W_hh):
+    factors = [step_jacobian(h, W_hh) for h in states[:0:-1]]
+    return factors[0] if len(factors) == 1 else np.linalg.multi_dot(factors)
+""",
+    "norms-solution": """
+def gradient_norms(states, W_hh, d_h):
+    totals = [d_h[-1]]
+    for h_new, immediate in zip(states[:0:-1], d_h[-2::-1]):
+        totals.insert(0, immediate + totals[0] @ step_jacobian(h_new, W_hh))
+    return [float(np.sqrt(np.sum(d**2))) for d in totals]
+""",
+    "radius-solution": """
+def spectral_radius(W):
+    return max(abs(eigenvalue) for eigenvalue in np.linalg.eig(W)[0])
+""",
+    "stretch-solution": """
+def one_step_growth(W):
+    return np.sqrt(np.linalg.eigvalsh(W.T @ W)[-1])
+""",
+    "growth-solution": """
+def growth_after(W, k):
+    power = np.eye(len(W))
+    for _ in range(k):
+        power = W @ power
+    return np.linalg.svd(power)[1][0]
+""",
+    "memory-solution": """
+def memory_length(radius, left):
+    steps, gradient = 0, 1.0
+    while gradient > left and radius < 1:
+        steps, gradient = steps + 1, gradient * radius
+    return steps if radius < 1 else float("inf")
+""",
+    "mean-growth-solution": """
+def mean_log_growth(states, W_hh, v):
+    total, v = 0.0, v / np.sqrt(v @ v)
+    for h_new in states[1:]:
+        v = step_jacobian(h_new, W_hh) @ v
+        total += 0.5 * np.log(v @ v)
+        v /= np.sqrt(v @ v)
+    return total / (len(states) - 1)
+""",
+    "orthogonal-solution": """
+def orthogonal(A):
+    U, _, V = np.linalg.svd(A)
+    return U @ V
+""",
+    "glorot-solution": """
+def glorot(u):
+    rows, columns = u.shape
+    a = np.sqrt(6) / np.sqrt(rows + columns)
+    return -a + 2 * a * u
+""",
+    "own-solution": """
+def my_scale_and_steps():
+    T, left, slope = personal_numbers(STUDENT_ID).values()
+    return [round(float(np.exp(np.log(left) / T) / slope), 4), memory_length(slope, left)]
+""",
+    "statements-solution": """
+def true_statements():
+    return np.array([1, 0, 0, 1], dtype=bool)
+""",
+}

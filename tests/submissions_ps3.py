@@ -166,3 +166,67 @@ FAULTS = [
         ("far lags believed to decide", "False, True]", "False, False]", "credit"),
     ),
 ]
+
+# Other right ways, some built on earlier tasks: worth full marks.
+ALTERNATIVES = {
+    "momentum-solution": """
+def momentum_step(params, grads, velocity, lr, momentum):
+    new, after = {}, {}
+    for name in params:
+        after[name] = grads[name] + momentum * velocity[name]
+        new[name] = params[name] - after[name] * lr
+    return new, after
+""",
+    "nesterov-solution": """
+def nesterov_step(params, grads, velocity, lr, momentum):
+    ahead, velocity = momentum_step(params, grads, velocity, lr, momentum)
+    once_more = {name: w - lr * grads[name] for name, w in params.items()}
+    return {name: w - lr * momentum * velocity[name] for name, w in once_more.items()}, velocity
+""",
+    "adagrad-solution": """
+def adagrad_step(params, grads, squares, lr, eps):
+    params, squares = ({k: a.copy() for k, a in d.items()} for d in (params, squares))
+    for name, g in grads.items():
+        squares[name] += g * g
+        params[name] -= lr * g / (squares[name] ** 0.5 + eps)
+    return [params, squares]
+""",
+    "rmsprop-solution": """
+def rmsprop_step(params, grads, mean_square, lr, alpha, eps):
+    v = {name: old + (1 - alpha) * (grads[name] ** 2 - old) for name, old in mean_square.items()}
+    return {name: params[name] - lr / (v[name] ** 0.5 + eps) * grads[name] for name in v}, v
+""",
+    "adam-solution": """
+def adam_step(params, grads, state, lr, beta1, beta2, eps):
+    new = {"t": state["t"] + 1, "m": {}, "v": {}}
+    c1, c2 = 1 - beta1 ** new["t"], 1 - beta2 ** new["t"]
+    moved = {}
+    for name, g in grads.items():
+        new["m"][name] = m = beta1 * state["m"][name] + (1 - beta1) * g
+        new["v"][name] = v = beta2 * state["v"][name] + (1 - beta2) * g * g
+        moved[name] = params[name] - lr / c1 * m / (np.sqrt(v) / np.sqrt(c2) + eps)
+    return moved, new
+""",
+    "adamw-solution": """
+def adamw_step(params, grads, state, lr, beta1, beta2, eps, weight_decay):
+    shrunk = {name: w * (1 - lr * weight_decay) for name, w in params.items()}
+    return adam_step(shrunk, grads, state, lr, beta1, beta2, eps)
+""",
+    "clipped-solution": """
+def clipped_step(params, grads, velocity, lr, momentum, max_norm):
+    norm = np.linalg.norm(np.concatenate([g.ravel() for g in grads.values()]))
+    if norm > max_norm:
+        grads = {name: g * (max_norm / norm) for name, g in grads.items()}
+    return momentum_step(params, grads, velocity, lr, momentum)
+""",
+    "own-solution": """
+def my_distances():
+    mine = personal_numbers(STUDENT_ID)
+    moved = mine["lr"] * mine["g"] * sum(mine["momentum"] ** j for j in range(mine["k"]))
+    return np.array([mine["lr"], mine["lr"] / (1 - mine["alpha"]) ** 0.5, float(f"{moved:.4g}")])
+""",
+    "statements-solution": """
+def true_statements():
+    return True, False, False, True
+""",
+}

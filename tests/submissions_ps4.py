@@ -176,3 +176,87 @@ FAULTS = [
         ("forget gate believed to amplify", ", True, False]", ", False, False]", "lstm"),
     ),
 ]
+
+# Other right ways, some built on earlier tasks: worth full marks.
+ALTERNATIVES = {
+    "lstm-solution": """
+def lstm_step(x, h, c, W_ih, W_hh, b_ih, b_hh):
+    H = h.shape[1]
+    a = np.hstack([x, h]) @ np.hstack([W_ih, W_hh]).T + (b_ih + b_hh)
+    s = 1 / (1 + np.exp(-a))
+    c = s[:, H : 2 * H] * c + s[:, :H] * np.tanh(a[:, 2 * H : 3 * H])
+    return s[:, 3 * H :] * np.tanh(c), c
+""",
+    "lstm-back-solution": """
+def lstm_step_back(d_h, d_c, x, h, c, W_ih, W_hh, b_ih, b_hh):
+    a = (x @ W_ih.T + b_ih + h @ W_hh.T + b_hh).reshape(len(x), 4, -1)
+    (i, f, o), g = sigmoid(a[:, [0, 1, 3]]).transpose(1, 0, 2), np.tanh(a[:, 2])
+    tanh_c = np.tanh(lstm_step(x, h, c, W_ih, W_hh, b_ih, b_hh)[1])
+    d = d_c + d_h * o * (1 - tanh_c) * (1 + tanh_c)
+    d_a = np.zeros_like(a)
+    d_a[:, 0], d_a[:, 1] = d * g * (i - i * i), d * c * (f - f * f)
+    d_a[:, 2], d_a[:, 3] = d * i * (1 - g * g), d_h * tanh_c * (o - o * o)
+    d_a = d_a.reshape(len(x), -1)
+    return [d_a @ W_ih, d_a @ W_hh, f * d, np.einsum("bg,bd->gd", d_a, x), np.einsum("bg,bd->gd", d_a, h), sum(d_a)]
+""",
+    "path-solution": """
+def cell_path(f):
+    share = np.ones_like(f)
+    for t in range(len(f) - 2, -1, -1):
+        share[t] = share[t + 1] * f[t + 1]
+    return share
+""",
+    "retention-solution": """
+def retention(bias, T):
+    return np.exp(-T * np.log1p(np.exp(-bias)))
+""",
+    "chrono-solution": """
+def chrono_biases(u, T_max):
+    uniform = 1 + u * (T_max - 2)
+    return [np.log(uniform), np.log(1 / uniform)]
+""",
+    "gru-solution": """
+def gru_step(x, h, W_ih, W_hh, b_ih, b_hh):
+    H = h.shape[1]
+    by_x, by_h = x @ W_ih.T + b_ih, h @ W_hh.T + b_hh
+    rz = 1 / (1 + np.exp(-(by_x + by_h)[:, : 2 * H]))
+    n = np.tanh(by_x[:, 2 * H :] + rz[:, :H] * by_h[:, 2 * H :])
+    return n + rz[:, H:] * (h - n)
+""",
+    "cho-solution": """
+def cho_step(x, h, W_ih, W_hh, b_ih, b_hh):
+    W_r, W_z, W_n = np.split(W_hh, 3)
+    b = b_ih + b_hh
+    x_r, x_z, x_n = np.split(x @ W_ih.T + b, 3, axis=1)
+    z, r = sigmoid(x_z + h @ W_z.T), sigmoid(x_r + h @ W_r.T)
+    return z * h + (1 - z) * np.tanh(x_n + np.stack([W_n @ row for row in r * h]))
+""",
+    "differ-solution": """
+def where_they_differ():
+    W_hh = [[2, 0], [0, -2], [0, 0], [0, 0], [2, -2], [-2, 2]]
+    return [[0]], [[2, 2]], [[0]] * 6, W_hh
+""",
+    "last-solution": """
+def last_states(x, lengths, h0, W_ih, W_hh):
+    rows = []
+    for b, length in enumerate(lengths):
+        h = h0[b : b + 1]
+        for t in range(length):
+            h = plain_step(x[t, b : b + 1], h, W_ih, W_hh)
+        rows.append(h[0])
+    return np.array(rows)
+""",
+    "mean-solution": """
+def mean_loss(losses, lengths):
+    real = [losses[t, b] for b, length in enumerate(lengths) for t in range(length)]
+    return sum(real) / len(real)
+""",
+    "own-solution": """
+def my_bias_and_steps():
+    T, left, bias, share = personal_numbers(STUDENT_ID).values()
+    steps = 0
+    while retention(bias, steps) > share:
+        steps += 1
+    return round(float(-np.log(left ** (-1 / T) - 1)), 4), steps
+""",
+}

@@ -86,6 +86,13 @@ def test_each_mistake_costs_what_it_should_and_nothing_else(name):
 
 
 @pytest.mark.parametrize("name", SETS)
+def test_other_right_ways_get_full_marks(name):
+    report = grade(name, right_answers(name) | SETS[name].ALTERNATIVES)
+    assert {test: report.marks[test].message for test in report.lost()} == {}
+    assert set(SETS[name].ALTERNATIVES) <= set(stubs(name))
+
+
+@pytest.mark.parametrize("name", SETS)
 def test_half_the_work_gets_its_own_points(name):
     """Every second solution is left as released."""
     right = right_answers(name)
