@@ -92,6 +92,24 @@ def test_slopes_at_the_start(lesson):
     assert slopes["1"][1] == pytest.approx(np.log(lesson["sigmoid"](1)), abs=0.05)
 
 
+def test_the_slope_of_one_unit_is_its_mean_log(lesson):
+    """With no other path, and each unit on its own: the claim behind 'slope = mean log f'."""
+    model, batch = lesson["model"], lesson["task"].sample(np.random.default_rng(3), 4)
+    params = lesson["begin"]("chrono", 1)
+    params["weight_hh"] = 0 * params["weight_hh"]
+    d_c = model.loss_and_grads(params, batch).d_c
+    f = model.cell.activations(rl.unroll(model.cell, params, batch.x)[2])["f"]
+    slope = np.log(np.abs(d_c[-51] / d_c[-1])) / 50
+    np.testing.assert_allclose(slope, np.log(f[-50:]).mean(axis=0), rtol=1e-9)
+
+
+def test_networks_on_the_way_are_those_of_a_shorter_training(lesson):
+    early = rl.train(lesson["model"], lesson["task"], rl.Adam(0.01), rl.ClipNorm(1.0), 50, 3, 16,
+                     params=lesson["begin"]("5", 3), progress=False)  # fmt: skip
+    for name, array in lesson["trained"]("5")[50][3].items():
+        np.testing.assert_allclose(array, early.params[name], rtol=1e-6, atol=1e-9)
+
+
 # ---------------------------------------------------------------- the record
 
 
