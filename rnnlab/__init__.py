@@ -19,6 +19,7 @@ from rnnlab.bptt import Workspace, backprop, unroll
 from rnnlab.cells import RNNCell
 from rnnlab.checkpoints import load_state, save_state
 from rnnlab.clipping import ClipEachNorm, ClipNorm, ClipValue, global_norm
+from rnnlab.conversions import from_keras, to_keras
 from rnnlab.diagnostics import (
     gate_saturation,
     gradient_flow,
@@ -118,6 +119,7 @@ __all__ = [
     "dropout_mask",
     "evaluate",
     "forget_bias",
+    "from_keras",
     "gate_saturation",
     "global_norm",
     "glorot",
@@ -145,6 +147,7 @@ __all__ = [
     "squared_error",
     "step_jacobians",
     "sweep",
+    "to_keras",
     "train",
     "unroll",
 ]

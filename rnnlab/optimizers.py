@@ -142,6 +142,8 @@ class SGD(Optimizer):
         lr: learning rate, at least 0; or an array, one for each run.
         momentum: share of the last step that is kept, in [0, 1).
         nesterov: look ahead along the velocity.
+        lr_in_velocity: v <- momentum v + lr g; w <- w - v, as Keras does: a change of lr then acts only on steps to
+            come. At a rate that stays the two are one.
 
     Raises:
         ValueError: a setting is out of range.
@@ -157,6 +159,7 @@ class SGD(Optimizer):
 
     momentum: float = 0.0
     nesterov: bool = False
+    lr_in_velocity: bool = False
 
     def __post_init__(self):
         super().__post_init__()
@@ -172,5 +175,6 @@ class SGD(Optimizer):
     def _move(self, w, g, lr, now, velocity=None):
         if not self.momentum:
             return w - lr * g, {}
-        v = self.momentum * velocity + g
-        return w - lr * (g + self.momentum * v if self.nesterov else v), {"velocity": v}
+        before, after = (lr, 1) if self.lr_in_velocity else (1, lr)
+        v = self.momentum * velocity + before * g
+        return w - after * (before * g + self.momentum * v if self.nesterov else v), {"velocity": v}

@@ -19,7 +19,8 @@ PINNED = {"keras": "keras==3.15.1", "optax": "optax==0.2.8", "schedulefree": "sc
 few = settings(max_examples=30, deadline=None)  # both frameworks take milliseconds for an update
 
 OPTIMIZERS = [rule for rule in RULES if "clip" not in rule.name]
-CLIPS = [rule for rule in RULES if "clip" in rule.name]
+# Those of TensorFlow run in a process of their own: test_framework_rows.py.
+CLIPS = [rule for rule in RULES if "clip" in rule.name and rule.framework != "tensorflow"]
 
 
 def named(rules, framework=None):
@@ -88,7 +89,8 @@ def optax_steps(transform, params, grads_of_updates):
 def test_torch_optimizers(rule, seed, scale):
     params, grads = problem(seed, scale)
     theirs = torch_steps(getattr(torch.optim, rule.name), params, grads)
-    assert gap(steps(rl.as_in("torch", rule.name), params, grads)[0], theirs) < 1e-10
+    bound = 1e-7 if rule.name == "NAdam" else 1e-10  # torch keeps its product of momenta in float32
+    assert gap(steps(rl.as_in("torch", rule.name), params, grads)[0], theirs) < bound
 
 
 @named(OPTIMIZERS, "keras")
@@ -96,6 +98,7 @@ def test_torch_optimizers(rule, seed, scale):
 @pytest.mark.parametrize("centered", [False, True])
 def test_keras_optimizers(keras, rule, momentum, centered):
     own = {"momentum": momentum, "centered": centered} if rule.name == "RMSprop" else {}
+    own = {"momentum": momentum, "nesterov": momentum > 0} if rule.name == "SGD" else own
 
     @few
     @given(seeds, scales)
@@ -112,6 +115,7 @@ def test_keras_optimizers(keras, rule, momentum, centered):
 @pytest.mark.parametrize("centered", [False, True])
 def test_optax_optimizers(optax, rule, momentum, centered):
     own = {"momentum": momentum, "centered": centered} if rule.name == "rmsprop" else {}
+    own = {"momentum": momentum, "nesterov": momentum > 0} if rule.name == "sgd" else own
 
     @few
     @given(seeds, scales)
@@ -125,6 +129,7 @@ def test_optax_optimizers(optax, rule, momentum, centered):
 
 @pytest.mark.parametrize(("framework", "name", "torchs"), [
     ("keras", "RMSprop", "RMSprop"), ("keras", "Adagrad", "Adagrad"), ("keras", "Adam", "Adam"),
+    ("tensorflow", "RMSPropOptimizer", "RMSprop"), ("tensorflow", "AdamOptimizer", "Adam"),
     ("optax", "rmsprop", "RMSprop"), ("optax", "adagrad", "Adagrad"),
 ])  # fmt: skip
 def test_the_comparison_tells_rules_apart(framework, name, torchs):

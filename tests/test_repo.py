@@ -51,7 +51,7 @@ FLOORS = (
         "jobs",
         "streams",
     },
-    {"peepholes", "regularized", "scans", "stacks", "newer_optimizers", "frameworks", "datasets"},
+    {"peepholes", "regularized", "scans", "stacks", "newer_optimizers", "frameworks", "conversions", "datasets"},
     {"recurrences", "models", "loops"},
     {"attention", "training", "diagnostics"},
     {"torch_twin", "sweeps", "plots"},
