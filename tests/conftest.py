@@ -17,6 +17,9 @@ from pathlib import Path
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(name, "1")
 
+# The first import of Keras in a process fixes its backend, whichever test that is.
+os.environ.setdefault("KERAS_BACKEND", "torch")
+
 # Some tests send Ctrl-C, which the background jobs of a shell ignore, and with them what they start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

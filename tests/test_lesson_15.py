@@ -104,6 +104,15 @@ def test_only_the_whole_translation_gives_the_same_training(lesson, seed):
     assert min(differ.values()) > 0.01
 
 
+def test_two_biases_are_counted_twice_in_a_global_norm(lesson):
+    net, params = lesson["torch_net"](0, one_bias=False)
+    x, y = next(lesson["batches"](0, 1))
+    ((net["out"](net["rnn"](x)[0][-1]) - y) ** 2).mean().backward()
+    grads = {name: param.grad for name, param in params.items()}
+    alone = rl.global_norm({name: grad for name, grad in grads.items() if name != "rnn.bias_hh_l0"})
+    assert rl.global_norm(grads) > 1.001 * alone
+
+
 @pytest.mark.parametrize("name", ["reset", "same_name", "translated"])
 def test_no_line_leaves_its_axes(lesson, name):
     assert_lines_stay_inside(lesson[name])
