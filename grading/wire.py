@@ -17,6 +17,7 @@ import numpy as np
 MAX_FRAME = 64 * 2**20  # bytes
 MAX_TREE = 8 * 2**20  # bytes of JSON: arrays are not in it
 MAX_DEPTH = 32
+MAX_ITEMS = 200_000  # in lists, tuples and dicts
 PLAIN = "numbers, text, arrays, and lists, tuples or dicts of them"
 DTYPE = re.compile(r"[<>|](b1|[iu][1248]|f[248]|c8|c16)")
 
@@ -54,7 +55,7 @@ class Packer:
         self.known = len(self.objects)
         self.index = {id(thing): i for i, thing in enumerate(self.objects)}
         self.bases = [(i, self.plain_array(thing)) for i, thing in enumerate(self.objects) if self.is_array(thing)]
-        self.table, self.buffers, self.size = [None] * self.known, [], 0
+        self.table, self.buffers, self.size, self.items = [None] * self.known, [], 0, 0
 
     @staticmethod
     def is_array(thing):
@@ -79,6 +80,9 @@ class Packer:
         """Return the JSON of one value."""
         if depth > MAX_DEPTH:
             raise WireError(f"expected lists at most {MAX_DEPTH} deep")
+        self.items += 1
+        if self.items > MAX_ITEMS:
+            raise WireError(f"expected fewer items in lists than {MAX_ITEMS}; an array may have more")
         if value is None or isinstance(value, bool):
             return value
         if isinstance(value, np.generic):
