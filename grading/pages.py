@@ -13,6 +13,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from grading.evaluator import Report
 from grading.notebooks import Submission
 
+KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 MAX_PAGE = 3_000_000  # characters of feedback
 STYLE = """
 :root { color-scheme: light dark; --line: #8886; --soft: #8881; --good: #0072b2; --bad: #b34700; }
@@ -47,7 +48,7 @@ def graded_notebook(template, report: Report, submission: Submission):
         if mark:
             cells.append(graded_cell(cell, mark, report, submission))
             cells += [own_cell(other) for other in submission.others.get(mark.grade_id, [])]
-    notebook = new_notebook(cells=cells, metadata={"kernelspec": template.metadata.get("kernelspec", {})})
+    notebook = new_notebook(cells=cells, metadata={"kernelspec": KERNEL})
     for i, cell in enumerate(notebook.cells):
         cell.id = f"cell-{i}"
     nbformat.validate(notebook)

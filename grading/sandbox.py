@@ -238,7 +238,7 @@ class Child:
         except subprocess.TimeoutExpired:
             return "it closed the connection to the grader"
         if code in (-9, 137, -24, 152):  # bubblewrap adds 128 to a signal
-            return "it was stopped for using too much memory or time"
+            return "it was stopped: too much memory or time, or a signal that it sent itself"
         return f"it ended its own process (exit status {code}). Likely: exit(), os._exit() or a crash"
 
 

@@ -5,38 +5,23 @@ different cells share a submission, since every function stands alone; so few su
 """
 
 from copy import deepcopy
-from dataclasses import dataclass
-from itertools import zip_longest
+
+import coursework
+from coursework import faults_of
 
 MANUAL = "derivation-answer"
 
 
-@dataclass(frozen=True)
-class Fault:
-    """A mistake in one solution cell: text to replace, and the test cells it must lose."""
-
-    name: str
-    cell: str
-    old: str
-    new: str
-    loses: tuple[str, ...]
-
-    def plant(self, code):
-        """Return the right code with the fault in it."""
-        if code.count(self.old) != 1:
-            raise ValueError(f"fault {self.name!r}: expected {self.old!r} once in {self.cell}, got\n{code}")
-        return code.replace(self.old, self.new)
-
-
-def faults_of(prefix, *rows):
-    """Make the faults of one cell from rows (name, old, new, names of the lost tests)."""
-    return [
-        Fault(name, f"{prefix}-solution", old, new, tuple(f"{prefix}-{test}-test" for test in loses.split()))
-        for name, old, new, loses in rows
-    ]
-
-
 ALL_GRADIENTS = "total inputs weights"
+CLIP = """norm = np.sqrt(sum(np.sum(g**2) for g in grads.values()))
+    scale = max_norm / norm if norm > max_norm else 1.0
+    return {name: g * scale for name, g in grads.items()}, norm"""
+GENERATOR = """clipped = {name: g.copy() for name, g in grads.items()}
+    arrays = (g for g in clipped.values())
+    norm = np.sqrt(sum(np.sum(g**2) for g in arrays))
+    for g in arrays:  # the sum has used it up
+        g *= min(1, max_norm / max(norm, 1e-300))
+    return clipped, norm"""
 SCALE_IN_PLACE = "for g in grads.values():\n        g *= scale\n    "
 BORDER = "t > 0 and t % k == 0"
 LATER = f"np.zeros_like(h0) if {BORDER} else d_a @ W_hh"
@@ -73,6 +58,7 @@ FAULTS = [
     *faults_of(
         "clip-norm",
         ("by value in place of norm", "g * scale", "np.clip(g, -max_norm, max_norm)", "visible above"),
+        ("generator used up by the norm", CLIP, GENERATOR, "visible above"),
         ("each array alone", "g * scale", "g * min(1, max_norm / max(np.linalg.norm(g), 1e-300))", "visible above"),
         ("input changed", "return {name: g * scale", f"{SCALE_IN_PLACE}return {{name: g.copy()", "copies"),
         ("input returned below the threshold", "g * scale", "g * scale if norm > max_norm else g", "copies"),
@@ -157,11 +143,7 @@ def tampered(notebook, deleted, emptied):
 
 def packed():
     """Spread the faults over as few students as possible, at most one fault per solution cell: {student: faults}."""
-    by_cell = {}
-    for fault in FAULTS:
-        by_cell.setdefault(fault.cell, []).append(fault)
-    rows = zip_longest(*by_cell.values())
-    return {f"wrong{i}": [fault for fault in row if fault] for i, row in enumerate(rows, start=1)}
+    return coursework.packed(FAULTS)
 
 
 def submissions(source, release):

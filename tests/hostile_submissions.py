@@ -30,7 +30,7 @@ def steal(text):
 
 @dataclass
 class Hostile:
-    """An attack: code for the first solution cell; with `rest` the other cells are answered rightly, and keep their points.
+    """An attack: code for the first solution cell; with `rest` the other cells are answered rightly, and keep points.
 
     `told` is a part of the message that it gets, and `keeps_step` whether its step is right after all.
     """
@@ -189,8 +189,7 @@ def rnn_step(*a):
 """, rest=True, told="can't start new thread"),
     Hostile("memory_bomb", """
 def rnn_step(*a):
-    kept = []
-    while True: kept.append(bytearray(10**8))
+    kept = [bytearray(10**10)]
 """, rest=True, told="MemoryError"),
     Hostile("disk_bomb", """
 def rnn_step(*a):

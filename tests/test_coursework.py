@@ -1,4 +1,4 @@
-"""Problem set 1 through real nbgrader: every test cell gives and takes the points it should, and only those."""
+"""Problem set 1 through nbgrader and the grader: every test cell gives and takes the points it should, only those."""
 
 import csv
 import os
@@ -46,7 +46,7 @@ POINTS = {
     "statements-effect-test": 1,
 }
 Classroom = namedtuple(
-    "Classroom", "root release expected_losses scores ungraded csv_before csv_after untouched_course"
+    "Classroom", "root release expected_losses scores ungraded csv_before csv_after grades untouched_course"
 )
 
 
@@ -98,15 +98,21 @@ def test_solution_and_its_tests_stand_alone(source, solution_id):
 # ---- the whole class, graded once
 
 
-def nbgrader(where, *arguments):
-    """Run an nbgrader command as an instructor would from the repository's root, with a home of its own."""
+def run(where, *module_and_arguments):
+    """Run a module as an instructor would from the repository's root, with a home of its own."""
     home = where / "home"
     own = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR", "HOME", "XDG_CACHE_HOME")
     environment = os.environ | {name: str(home / name) for name in own} | {"OMP_NUM_THREADS": "1"}
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # nbgrader calls alembic
-    command = [sys.executable, "-m", "nbgrader", *arguments]
+    environment["PYTHONPATH"] = str(Path(__file__).parents[1])
+    command = [sys.executable, "-m", *module_and_arguments]
     done = subprocess.run(command, cwd=where, env=environment, capture_output=True, text=True, timeout=500)
-    assert done.returncode == 0, f"{' '.join(arguments)} failed:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+    assert done.returncode == 0, f"{command[2:]} failed:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+
+
+def nbgrader(where, *arguments):
+    """Run an nbgrader command."""
+    run(where, "nbgrader", *arguments)
 
 
 def gradebook(root):
@@ -125,7 +131,7 @@ def export(where, root, name):
 
 @pytest.fixture(scope="session")
 def classroom(tmp_path_factory, source):
-    """Release, submit, autograde, mark one answer by hand, write feedback and export, in a copy of the course."""
+    """Release, submit, grade, mark one answer by hand, grade again and export, in a copy of the course."""
     where = tmp_path_factory.mktemp("classroom")
     root = where / "notebooks" / "coursework"
     before = modification_times(COURSE)
@@ -142,14 +148,16 @@ def classroom(tmp_path_factory, source):
         nbformat.write(notebook, path)
         expected_losses[student] = lost
 
-    nbgrader(where, "autograde", NAME, course_dir)
+    run(where, "grading", "notebooks/coursework", NAME)
     scores, ungraded = read_scores(root)
     csv_before = export(where, root, "before.csv")
     mark_by_hand(root, "perfect", 4.5)
-    nbgrader(where, "generate_feedback", NAME, course_dir)
+    run(where, "grading", "notebooks/coursework", NAME)  # nothing is new but the mark: pages and grades.csv show it
+    with (root / "grades.csv").open(newline="") as file:
+        grades = {row["student"]: float(row["points"]) for row in csv.DictReader(file)}
     csv_after = export(where, root, "after.csv")
     untouched_course = modification_times(COURSE) == before
-    return Classroom(root, release, expected_losses, scores, ungraded, csv_before, csv_after, untouched_course)
+    return Classroom(root, release, expected_losses, scores, ungraded, csv_before, csv_after, grades, untouched_course)
 
 
 def modification_times(folder):
@@ -238,17 +246,27 @@ def test_marks_reach_the_csv(classroom):
         assert float(after[student]["score"]) == sum(scores.values()) + (4.5 if student == "perfect" else 0)
         assert float(after[student]["max_score"]) == AUTO_POINTS + MANUAL_POINTS
         assert after[student]["assignment"] == NAME
+        assert classroom.grades[student] == float(after[student]["score"])
 
 
 @pytest.mark.parametrize("student", STUDENTS)
 def test_feedback_tells_the_score(classroom, student):
     html = (classroom.root / "feedback" / student / NAME / f"{NAME}.html").read_text()
     total = sum(classroom.scores[student].values()) + (4.5 if student == "perfect" else 0)
-    assert f"(Score: {total} / {float(AUTO_POINTS + MANUAL_POINTS)})" in html
+    assert f"{NAME}: {total:g} of {AUTO_POINTS + MANUAL_POINTS} points" in html
+
+
+def test_nbgraders_own_feedback_is_the_same_page(classroom):
+    """`generate_feedback` in a course with our configuration: no hidden test, nothing from the network."""
+    path = classroom.root / "feedback" / "perfect" / NAME / f"{NAME}.html"
+    ours = path.read_text()
+    where = classroom.root.parents[1]
+    nbgrader(where, "generate_feedback", NAME, "--course-dir=notebooks/coursework", "--student=perfect", "--force")
+    assert path.read_text() == ours
 
 
 def test_grading_wrote_into_the_copy_only(classroom):
-    made = {"release", "submitted", "autograded", "feedback", "gradebook.db"}
+    made = {"release", "submitted", "autograded", "feedback", "backups", "gradebook.db", "grades.csv"}
     assert made <= {path.name for path in classroom.root.iterdir()}
     assert {path.name for path in classroom.root.parents[1].iterdir()} <= {"home", "notebooks"}
     assert classroom.untouched_course

@@ -319,7 +319,8 @@ def test_licences():
 
 def test_ci_runs_the_command_of_the_readme():
     script = read(".ci/run")
-    assert "set -euo pipefail" in script and "RNNLAB_REQUIRE_BROWSER=1" in script
+    assert "set -euo pipefail" in script
+    assert "RNNLAB_REQUIRE_BROWSER=1" in script and "RNNLAB_REQUIRE_SANDBOX=1" in script
     assert re.search(r"^stage .* make test$", script, re.MULTILINE)
     assert subprocess.run(["bash", "-n", ROOT / ".ci/run"]).returncode == 0
     assert os.access(ROOT / ".ci/run", os.X_OK)
