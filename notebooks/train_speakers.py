@@ -43,8 +43,8 @@ class Config:
     hidden: int = 64
     layers: int = 1
     bidirectional: bool = False
-    dropout: float = 0.3
-    lr: float = 0.003
+    dropout: float = 0.0
+    lr: float = 0.01
     batch_size: int = 16
     max_norm: float = 1.0
     patience: int = 10

@@ -354,7 +354,7 @@ def test_a_run_is_not_overwritten_and_not_mixed_with_another(tmp_path, monkeypat
     assert script.main(command) == 2
     assert "--resume goes on, another --out starts afresh" in capsys.readouterr().err
     assert script.main([*command, "--resume", "--lr", "0.5"]) == 2
-    assert "the checkpoint is of {'lr': 0.003}, you ask for {'lr': 0.5}" in capsys.readouterr().err
+    assert "the checkpoint is of {'lr': 0.01}, you ask for {'lr': 0.5}" in capsys.readouterr().err
     assert (tmp_path / "checkpoint.pt").read_bytes() == before
 
 
