@@ -49,16 +49,20 @@ class Assignment:
         """Return the cells of some roles, in order."""
         return [cell for cell in self.cells if cell.role in roles]
 
-    def modules(self, *roles) -> set[str]:
-        """Return the packages that cells of these roles import, at any place."""
+    def imports(self, *roles) -> set[str]:
+        """Return the modules that cells of these roles import, at any place, by their whole names."""
         found = set()
         for cell in self.having(*roles):
             for node in ast.walk(ast.parse(cell.source)):
                 if isinstance(node, ast.Import):
-                    found |= {alias.name.partition(".")[0] for alias in node.names}
+                    found |= {alias.name for alias in node.names}
                 elif isinstance(node, ast.ImportFrom) and node.module:
-                    found.add(node.module.partition(".")[0])
+                    found.add(node.module)
         return found
+
+    def modules(self, *roles) -> set[str]:
+        """Return the packages that these modules are in."""
+        return {name.partition(".")[0] for name in self.imports(*roles)}
 
 
 def role(cell: dict) -> str:

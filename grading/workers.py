@@ -53,7 +53,7 @@ def broken(assignment: Assignment, student: str, note: str) -> Report:
 def reports(assignment, jobs, sandbox, stubs, processes):
     """Yield (job, report, submission) as they come, from processes that do not outlive a submission."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["grading.workers", *sorted(assignment.modules("given", "test"))])
+    context.set_forkserver_preload(["grading.workers", *sorted(assignment.imports("given", "test"))])
     patience = Limits(**assignment.settings).total_seconds + PATIENCE
     waiting, running = list(jobs)[::-1], {}
     try:

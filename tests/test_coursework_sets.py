@@ -76,6 +76,12 @@ def test_solved_notebook_runs_from_top_to_bottom(name, capsys):
     assert printed and "nan" not in printed
 
 
+def test_grading_a_class_loads_what_torch_optim_needs_once():
+    """The grader starts each submission's process as a copy of one that has loaded what the tests import, by name."""
+    assert {"torch", "torch._dynamo"} <= problem_set("ps3_optimizers").imports("given", "test")
+    assert "torch._dynamo" not in problem_set("ps3_optimizers").modules("given", "test")
+
+
 # ---- what answers get
 
 
