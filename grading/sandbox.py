@@ -116,7 +116,7 @@ def boxes(packages: tuple = (), hidden: tuple = ()) -> list[Sandbox]:
     inside = [*seen, "--perms", "0755", "--dir", "/dev"]  # a way that only root may go would keep torch from loading
     inside += ["--dev-bind", "/dev/null", "/dev/null", "--dev-bind", "/dev/urandom", "/dev/urandom"]
     inside += ["--size", str(64 * MB), "--perms", "1777", "--tmpfs", "/tmp", "--remount-ro", "/", "--chdir", "/tmp"]
-    ways = [("bubblewrap", ["--unshare-user"], [], None)]
+    ways = [("bubblewrap", ["--unshare-user", *more], [], None) for more in (["--disable-userns"], [])]
     if os.geteuid() == 0:  # as root: no limit on processes holds for root, so the child becomes nobody
         ways.insert(0, ("bubblewrap, as nobody", [], ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"], NOBODY))
     found = []

@@ -181,7 +181,7 @@ def rnn_step(*a):
             while True: pass
         except BaseException: pass
 """, rest=True, told="still running"),
-    Hostile("fork_bomb", "import os\nwhile True: os.fork()", rest=True, told="BlockingIOError"),
+    Hostile("fork_bomb", "import os\nwhile True: os.fork()", rest=True, told="PermissionError"),
     Hostile("thread_bomb", """
 import threading, time
 def rnn_step(*a):
@@ -265,7 +265,8 @@ for flag in (0x10000000, 0x00020000, 0x40000000):
     if libc.unshare(flag) == 0: raise ValueError("a new namespace")
 if libc.mount(b"none", b"/tmp", b"tmpfs", 0, None) == 0: raise ValueError("a mount")
 if libc.setuid(0) == 0 or libc.ptrace(16, 1, 0, 0) == 0: raise ValueError("rights")
-""", told="not defined"),
+if libc.shmget(0, 10**6, 0o1600) >= 0: raise ValueError("memory that nobody counts")
+""", told="Look at the cell step-solution"),
     Hostile("markup", """
 def rnn_step(*a):
     raise ValueError("</pre><script>alert(1)</script><img src=http://evil.invalid/x>")

@@ -291,11 +291,12 @@ def test_no_course_is_said(tmp_path):
 
 def test_changed_points_count_and_changed_cells_are_refused(graded):
     made = notebook()
-    made["cells"][-2]["metadata"]["nbgrader"]["points"] = 8
+    tested = next(cell for cell in made["cells"] if cell["id"] == "answer-test")["metadata"]["nbgrader"]
+    tested["points"] = 5
     (graded / "source" / NAME / f"{NAME}.ipynb").write_text(json.dumps(made))
     assert "3 graded" in grade(graded).stdout
     assert rows(graded)["ada"][1] == 17
-    made["cells"][-2]["metadata"]["nbgrader"]["grade_id"] = "renamed-test"
+    tested["grade_id"] = "renamed-test"
     (graded / "source" / NAME / f"{NAME}.ipynb").write_text(json.dumps(made))
     done = grade(graded)
     assert done.returncode == 2 and "Cannot add or remove cells" in done.stderr
