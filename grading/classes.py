@@ -187,7 +187,7 @@ def summary(group, jobs, todo, done, troubled, path, seconds) -> list[str]:
     """Return what is said at the end."""
     points = sorted(result["score"] for result in done.values())
     most = next(iter(done.values()))["max_score"]
-    waiting = sum(result["waiting"] > 0 for result in done.values())
+    waiting = sum(bool(result["waiting"]) for result in done.values())
     lines = [
         f"{group.name}: {len(todo)} graded in {seconds:.0f} s, {len(jobs) - len(todo)} unchanged since they were graded"
     ]

@@ -20,7 +20,7 @@ class FeedbackExporter(Exporter):
             "score": total["score"],
             "max_score": total["max_score"],
             "late_penalty": total["late_penalty"],
-            "waiting": 0,
+            "waiting": [],
             "cells": {mark["grade_id"]: (mark["score"], mark["points"]) for mark in marks if "score" in mark},
             "comments": {mark["grade_id"]: mark["comment"] for mark in marks if mark.get("comment")},
         }

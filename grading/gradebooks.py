@@ -194,7 +194,7 @@ def recorded(course: Course, name: str) -> dict[str, dict]:
 
 
 def results(course: Course, name: str) -> dict[str, dict]:
-    """Return {student: {"score", "max_score", "late_penalty", "cells": {cell: points}, "comments": {cell: text}}}."""
+    """Return {student: what `pages.feedback` shows}: score, max_score, late_penalty, waiting, cells and comments."""
     found = {}
     with course.gradebook() as book:
         for submission in book.assignment_submissions(name):
@@ -203,7 +203,7 @@ def results(course: Course, name: str) -> dict[str, dict]:
                 "score": submission.score - (submission.late_submission_penalty or 0.0),
                 "max_score": submission.max_score,
                 "late_penalty": submission.late_submission_penalty or 0.0,
-                "waiting": sum(grade.needs_manual_grade for grade in notebook.grades),
+                "waiting": [grade.name for grade in notebook.grades if grade.needs_manual_grade],
                 "cells": {grade.name: (grade.score, grade.max_score) for grade in notebook.grades},
                 "comments": {comment.name: comment.comment for comment in notebook.comments if comment.comment},
             }

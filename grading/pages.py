@@ -23,7 +23,7 @@ h1 { font-size: 1.5rem; } h2 { font-size: 1.1rem; margin: 2.2rem 0 .4rem; }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; background: var(--soft); padding: .7rem; border-radius: .3rem; }
 pre.message { border-left: .25rem solid var(--bad); border-radius: 0; background: none; margin: .4rem 0; }
 table { border-collapse: collapse; width: 100%; } td, th { text-align: left; padding: .25rem .5rem; }
-tr { border-bottom: 1px solid var(--line); } .points { text-align: right; white-space: nowrap; }
+tr { border-bottom: 1px solid var(--line); } a { color: inherit; } .points { text-align: right; white-space: nowrap; }
 .full { color: var(--good); } .lost { color: var(--bad); } img { max-width: 100%; }
 """
 
@@ -92,7 +92,8 @@ def note_cell(notes):
 def feedback(notebook, title: str, result: dict) -> str:
     """Return a page, complete in itself, with the points of each part and what was missed, from a graded notebook.
 
-    `result` has "score", "max_score", "late_penalty", "waiting", "cells" {name: (points, most)} and "comments".
+    `result` has "score", "max_score", "late_penalty", "waiting" (names of cells), "cells" {name: (points, most)} and
+    "comments" {name: text}.
     """
     parts = []
     for cell in notebook.cells:
@@ -100,11 +101,7 @@ def feedback(notebook, title: str, result: dict) -> str:
         if sum(map(len, parts)) > MAX_PAGE:
             parts.append("<p>The rest is left out: the submission is too large for this page.</p>")
             break
-    rows = [
-        f"<tr><td><a href='#{html.escape(name)}'>{html.escape(name)}</a></td>{shown_points(*points)}</tr>"
-        for name, points in in_order(notebook, result["cells"])
-        if points[1]
-    ]
+    rows = [row(name, *points, name in result["waiting"]) for name, points in in_order(notebook, result["cells"])]
     head = f"{html.escape(title)}: {result['score']:g} of {result['max_score']:g} points"
     waiting = (
         "<p>Some answers wait to be marked by a person; until then they count as 0.</p>" if result["waiting"] else ""
@@ -132,10 +129,14 @@ def in_order(notebook, cells: dict) -> list:
     return [(name, cells[name]) for name in names if name in cells]
 
 
-def shown_points(points, most) -> str:
-    """Return a table cell with points."""
-    kind = "full" if points >= most else "lost"
-    return f"<td class='points {kind}'>{points:g} of {most:g}</td>"
+def row(name, points, most, waits) -> str:
+    """Return the table's row for one graded cell; what was lost has a message further down."""
+    if not most:
+        return ""
+    kind, name = "full" if points >= most else "lost", html.escape(name)
+    label = name if points >= most else f"<a href='#{name}'>{name}</a>"
+    shown = f"waits, of {most:g}" if waits else f"{points:g} of {most:g}"
+    return f"<tr><td>{label}</td><td class='points {'' if waits else kind}'>{shown}</td></tr>"
 
 
 def part(cell, result) -> list[str]:
