@@ -1,6 +1,7 @@
 """The built book as files: complete, self-contained, described, and without solutions of the coursework."""
 
 import functools
+import html
 import json
 import re
 import shutil
@@ -203,6 +204,47 @@ def test_no_solution_is_published(built_book):
         if marker in path.read_text(encoding="utf-8", errors="ignore")
     ]
     assert leaks == []
+
+
+def squeezed(text: str) -> str:
+    """Return a page's text without tags and without white space, so that highlighted code can be found in it."""
+    return "".join(html.unescape(re.sub(r"<[^>]*>", "", text)).split())
+
+
+def secret_lines() -> set:
+    """The lines of all solutions and hidden tests, but for those that stand in a page, a lesson or the module too."""
+    secret, parts = set(), "### BEGIN (SOLUTION|HIDDEN TESTS).*?### END"
+    for path in (ROOT / "notebooks" / "coursework" / "source").rglob("*.ipynb"):
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+            for part in re.finditer(parts, "".join(cell["source"]), re.DOTALL):
+                secret |= {line.strip() for line in part[0].splitlines()[1:-1]}
+    own = [*(ROOT / "rnnlab").glob("*.py"), *(ROOT / "book").glob("*.md"), *(ROOT / "notebooks").glob("*.ipynb")]
+    public = "".join(path.read_text(encoding="utf-8").replace('\\"', '"').replace("\\n", "") for path in own)
+    public = "".join(public.split())
+    return {line for line in map("".join, map(str.split, secret)) if len(line) > 30 and line not in public}
+
+
+def published(lines: set, text: str) -> list:
+    """Return the lines that a published text holds, as code, as highlighted code or in a source file."""
+    plain = squeezed(text) + "".join(text.replace('\\"', '"').split())
+    return [line for line in lines if line in plain]
+
+
+def test_the_search_for_solutions_finds_one():
+    line = "from_later = np.zeros_like(h0) if t > 0 and t % k == 0 else d_a @ W_hh"
+    lines = {"".join(line.split())}
+    assert lines < secret_lines() and len(secret_lines()) > 300
+    assert published(lines, f"<p>text</p><pre>{line.replace('>', '&gt;')}</pre>")
+    assert published(lines, "<pre>" + "".join(f'<span class="n">{w}</span> ' for w in line.split(" ")) + "</pre>")
+    assert not published(lines, "<p>from_later</p>")
+
+
+def test_no_line_of_a_solution_is_published(built_book):
+    lines = secret_lines()
+    pages = [path for path in built_book.rglob("*") if path.suffix in (".html", ".ipynb", ".md", ".txt", ".py")]
+    assert len(pages) > 20
+    found = {path.name: published(lines, path.read_text(encoding="utf-8", errors="ignore")) for path in pages}
+    assert {name: hits for name, hits in found.items() if hits} == {}
 
 
 def test_no_file_of_the_coursework_is_published(built_book):

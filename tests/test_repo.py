@@ -269,7 +269,9 @@ def python_blocks(text: str) -> list[str]:
     return re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "benchmarks/README.md", "book/how_to_use.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "CONTRIBUTING.md", "benchmarks/README.md", "book/how_to_use.md", "book/instructors.md"]
+)
 def test_commands_exist(page):
     commands = re.findall(r"(?:\bmake|tasks\.py) ([a-z]+)\b", read(page).replace("without make", ""))
     commands = [name for name in commands if name not in ("they", "it")]
