@@ -1,5 +1,6 @@
 """Problem sets 2 to 4: every test cell gives and takes the points it should, and only those. What any set releases."""
 
+import copy
 import functools
 import re
 import shutil
@@ -7,6 +8,7 @@ from importlib import import_module
 
 import nbformat
 import pytest
+from nbclient import NotebookClient
 from nbgrader.converters import GenerateAssignment
 from nbgrader.coursedir import CourseDirectory
 
@@ -183,3 +185,20 @@ def test_release_is_what_the_tests_hand_in_untouched(released, name):
     assert cells["student-id"].source == 'STUDENT_ID = "write your id here"'
     for solution, stub in stubs(name).items():
         assert cells[solution].source.replace("    # YOUR CODE HERE\n", "").strip() == stub.strip()
+
+
+# ---- what somebody alone with the release can do
+
+
+@pytest.mark.parametrize("name", ALL_SETS)
+def test_visible_tests_need_only_jupyter(released, name, monkeypatch):
+    """The release with right answers written in runs from top to bottom in a kernel that knows no nbgrader."""
+    notebook = copy.deepcopy(released(name))
+    for cell in notebook.cells:
+        cell.source = right_answers(name).get(cell.get("id"), cell.source)
+    without = nbformat.v4.new_code_cell("import sys\n\nsys.modules['nbgrader'] = None  # importing it is an error now")
+    notebook.cells.insert(0, without)
+    monkeypatch.setenv("PYTHONPATH", str(COURSE.parents[1]))
+    NotebookClient(notebook, timeout=300, kernel_name="python3").execute()  # a test that fails stops it
+    tests = [cell for cell in notebook.cells if grading(cell).get("points") and cell.cell_type == "code"]
+    assert len(tests) > 15 and all(cell.execution_count for cell in tests)
