@@ -11,7 +11,9 @@ from pathlib import Path
 
 MAX_NOTEBOOK = 10 * 2**20  # bytes
 MAX_CELL = 100_000  # characters of one answer
-STUDENT_ID = "student-id"  # the grade_id of the cell that says whose parameters are drawn
+# The id of the cell that says whose parameters are drawn. No grade_id: nbgrader takes that from a cell that is neither
+# locked nor graded nor a solution, and then ends its autograding because it is missing.
+STUDENT_ID = "student-id"
 MAX_OUTPUT = 5_000  # characters of one output
 BASE64 = re.compile(r"[A-Za-z0-9+/=\s]{1,4000000}")
 MARKERS = re.compile(r"^.*### (?:BEGIN|END) (?:SOLUTION|HIDDEN TESTS).*\n?", re.MULTILINE)
@@ -68,12 +70,12 @@ class Assignment:
 def role(cell: dict) -> str:
     """Return the role of a source cell."""
     mark = cell["metadata"].get("nbgrader", {})
+    if cell.get("id") == STUDENT_ID:
+        return STUDENT_ID
     if mark.get("task") or (mark.get("grade") and (mark.get("solution") or cell["cell_type"] != "code")):
         return "answer"
     if cell["cell_type"] != "code" or not mark:
         return "text"
-    if mark.get("grade_id") == STUDENT_ID:
-        return STUDENT_ID
     if mark.get("grade"):
         return "test"
     if mark.get("solution"):
@@ -90,7 +92,9 @@ def read_assignment(path: Path) -> Assignment:
         mark = cell["metadata"].get("nbgrader", {})
         source = cell["source"] if isinstance(cell["source"], str) else "".join(cell["source"])
         points = float(mark.get("points") or 0)
-        cells.append(Cell(mark.get("grade_id", ""), role(cell), cell["cell_type"], source, points))
+        kind = role(cell)
+        name = STUDENT_ID if kind == STUDENT_ID else mark.get("grade_id", "")
+        cells.append(Cell(name, kind, cell["cell_type"], source, points))
     names = [cell.name for cell in cells if cell.role != "text"]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise SourceError(f"{path.name}: expected each grade_id once, got {', '.join(twice)} more often")
@@ -188,7 +192,7 @@ def read_submission(content: bytes, assignment: Assignment) -> Submission:
             unknown.append(name[:80])
         elif not name and text:
             found.others.setdefault(last, []).append(own_cell(cell, text))
-        last = name if name in others else last
+        last = name if name in others and name != STUDENT_ID else last
     found.claimed_id = claimed(found.answers.pop(STUDENT_ID, ""))
     missing = [name for name in wanted if name not in found.answers and name != STUDENT_ID]
     if missing:
@@ -199,11 +203,12 @@ def read_submission(content: bytes, assignment: Assignment) -> Submission:
 
 
 def named_text(cell) -> tuple[str, str]:
-    """Return (grade_id, source) of what may be a cell, empty where there is none."""
+    """Return (name, source) of what may be a cell, empty where there is none."""
     if not isinstance(cell, dict) or not isinstance(cell.get("metadata"), dict):
         return "", ""
     mark, source = cell["metadata"].get("nbgrader"), cell.get("source", "")
     name = mark.get("grade_id") if isinstance(mark, dict) else None
+    name = STUDENT_ID if cell.get("id") == STUDENT_ID else name
     return (name if isinstance(name, str) else ""), lines(source)
 
 

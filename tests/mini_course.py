@@ -84,7 +84,8 @@ def notebook(cells=SOURCE) -> dict:
     for kind, name, marks, points, source in cells:
         mark = {"grade": False, "locked": False, "solution": False, "task": False, "schema_version": 3} | marks
         mark |= {"grade_id": name} | ({"points": points} if points is not None else {})
-        cell = {"cell_type": kind, "id": name, "metadata": {"nbgrader": mark}, "source": source}
+        metadata = {} if name == "student-id" else {"nbgrader": mark}
+        cell = {"cell_type": kind, "id": name, "metadata": metadata, "source": source}
         made.append(cell | ({"outputs": [], "execution_count": None} if kind == "code" else {}))
     settings = {"call_seconds": 5, "total_seconds": 20}
     return {"cells": made, "metadata": {"grading": settings}, "nbformat": 4, "nbformat_minor": 5}
@@ -105,7 +106,7 @@ def hand_in(root: Path, student: str, **answers) -> Path:
     texts = {name: answers.get(name.partition("-")[0], right) for name, right in RIGHT.items()}
     made = notebook()
     for cell in made["cells"]:
-        cell["source"] = texts.get(cell["metadata"]["nbgrader"]["grade_id"], cell["source"])
+        cell["source"] = texts.get(cell["id"], cell["source"])
     path = root / "submitted" / student / NAME / f"{NAME}.ipynb"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(made))

@@ -129,9 +129,9 @@ def test_marks_by_hand_and_comments_survive(graded):
 def test_parameters_are_drawn_from_the_folders_name(course):
     notebook_of_ada = json.loads((course / "submitted/ada" / NAME / f"{NAME}.ipynb").read_text())
     for cell in notebook_of_ada["cells"]:
-        if cell["metadata"]["nbgrader"]["grade_id"] == "student-id":
+        if cell["id"] == "student-id":
             cell["source"] = 'STUDENT_ID = "ada"'
-        if cell["metadata"]["nbgrader"]["grade_id"] == "answer-solution":
+        if cell["id"] == "answer-solution":
             cell["source"] = f"answer = {drawn('ada')}"
     for student in ("ada", "copy"):
         hand_in(course, student).write_text(json.dumps(notebook_of_ada))
