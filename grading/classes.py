@@ -13,8 +13,9 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from grading import gradebooks, pages
-from grading.evaluator import Report, official
+from grading.evaluator import official
 from grading.gradebooks import Course, Failure, replace_file
+from grading.marks import Report
 from grading.notebooks import (
     SourceError,
     Submission,

@@ -17,7 +17,7 @@ from nbgrader.api import Gradebook
 from nbgrader.apps import NbGrader
 from nbgrader.utils import parse_utc
 
-from grading.evaluator import Report
+from grading.marks import Report
 from grading.notebooks import Assignment
 
 BACKUPS = 10

@@ -10,7 +10,7 @@ import re
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from grading.evaluator import Report
+from grading.marks import Report
 from grading.notebooks import Submission
 
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}

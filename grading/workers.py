@@ -10,7 +10,8 @@ import time
 from dataclasses import dataclass
 from multiprocessing import connection
 
-from grading.evaluator import Mark, Report, evaluate
+from grading.evaluator import evaluate
+from grading.marks import Mark, Report
 from grading.notebooks import Assignment, Submission, read_submission
 from grading.sandbox import Limits, Sandbox
 

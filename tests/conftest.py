@@ -43,7 +43,16 @@ CHROMIUM_FLAGS = [
 # ---------------------------------------------------------------- who runs what
 
 # What takes minutes begins first, so that no worker is left alone with it at the end.
-LONGEST = ("test_browser_book", "test_browser_lab", "test_coursework", "test_book", "test_repo_tasks", "test_store")
+LONGEST = (
+    "test_browser_book",
+    "test_browser_lab",
+    "test_grading_hostile",
+    "test_coursework",
+    "test_grading_classes",
+    "test_book",
+    "test_repo_tasks",
+    "test_store",
+)
 
 
 def shared_by(nodeid: str) -> str:

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
-from grading.evaluator import Report, evaluate, official
+from grading.evaluator import evaluate, official
+from grading.marks import Report
 from grading.notebooks import SOLUTION, Assignment, Submission, read_assignment
 from grading.sandbox import find_sandbox, packages_outside
 

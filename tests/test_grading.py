@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from coursework import problem_set, right_answers
 from grading import gradebooks, notebooks, pages, sandbox, wire
-from grading.evaluator import credit, described
+from grading.evaluator import credit
+from grading.marks import described
 from grading.notebooks import read_submission
 from mini_course import notebook
 

@@ -126,6 +126,22 @@ def test_marks_by_hand_and_comments_survive(graded):
     assert grades(graded)["ada"]["why-answer"] == (None, 4, True)  # a person looks once more
 
 
+def test_late_work_loses_what_the_course_takes_off(graded):
+    (graded / "nbgrader_config.py").write_text("get_config().LateSubmissionPlugin.penalty_method = 'zero'\n")
+    with Gradebook(f"sqlite:///{graded / 'gradebook.db'}") as book:
+        book.update_or_create_assignment(NAME, duedate="2026-01-10 12:00:00 UTC")
+    for student, stamp in (
+        ("ada", "2026-01-11 09:00:00 UTC"),
+        ("bob", "2026-01-09 09:00:00 UTC"),
+        ("cyd", "yesterday"),
+    ):
+        (graded / "submitted" / student / NAME / "timestamp.txt").write_text(stamp)
+    assert grade(graded).returncode == 0
+    assert rows(graded) == {"ada": (0, 13), "bob": (5, 13), "cyd": (0, 13)}
+    assert "Late: 8 points were taken off." in page(graded, "ada")
+    assert "Late" not in page(graded, "bob")
+
+
 def test_parameters_are_drawn_from_the_folders_name(course):
     notebook_of_ada = json.loads((course / "submitted/ada" / NAME / f"{NAME}.ipynb").read_text())
     for cell in notebook_of_ada["cells"]:
