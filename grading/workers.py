@@ -8,7 +8,7 @@ import multiprocessing
 import signal
 import time
 from dataclasses import dataclass
-from multiprocessing import connection
+from multiprocessing import connection, forkserver
 
 from grading.evaluator import evaluate
 from grading.marks import Mark, Report
@@ -31,7 +31,6 @@ class Job:
 
 def work(pipe, assignment: Assignment, job: Job, sandbox: Sandbox, stubs: dict) -> None:
     """Grade one submission in a process of its own, and send (report, submission)."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that started this one ends it
     submission, problem = Submission(), job.problem
     if not problem:
         try:
@@ -42,7 +41,8 @@ def work(pipe, assignment: Assignment, job: Job, sandbox: Sandbox, stubs: dict) 
         report = broken(assignment, job.student, f"Nothing could be graded: {problem}.")
     else:
         report = evaluate(assignment, submission, job.student, sandbox, stubs)
-    pipe.send((report, submission))
+    with contextlib.suppress(BrokenPipeError):  # the grader was stopped meanwhile
+        pipe.send((report, submission))
 
 
 def broken(assignment: Assignment, student: str, note: str) -> Report:
@@ -51,10 +51,20 @@ def broken(assignment: Assignment, student: str, note: str) -> Report:
     return Report(student, {cell.name: Mark(0.0, cell.points, note if cell.points else "") for cell in cells}, [note])
 
 
+def start_deaf() -> None:
+    """Start the process that all others are copies of with Ctrl-C ignored: this one hears it, and ends them."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def reports(assignment, jobs, sandbox, stubs, processes):
     """Yield (job, report, submission) as they come, from processes that do not outlive a submission."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["grading.workers", *sorted(assignment.imports("given", "test"))])
+    start_deaf()
     patience = Limits(**assignment.settings).total_seconds + PATIENCE
     waiting, running = list(jobs)[::-1], {}
     try:
