@@ -8,6 +8,8 @@
 01.3: right.
 """
 
+import textwrap
+
 import numpy as np
 
 from rnnlab import answers
@@ -177,17 +179,22 @@ def check(name, answer):
         )
     exercise = EXERCISES[name]
     if answer is None:
-        print(f"{name} is not answered yet: {exercise.asks}.")
+        _say(f"{name} is not answered yet: {exercise.asks}.")
         return
     expected = [np.atleast_1d(np.asarray(value, dtype=float)) for value in exercise.expected()]
     got = _values(name, exercise, answer)
     if len(got) == len(expected) and all(map(_close, got, expected, [exercise.tolerance] * len(got))):
-        print(f"{name}: right.")
+        _say(f"{name}: right.")
         return
     hints = exercise.hints
     _wrong[name] = min(_wrong.get(name, 0) + 1, len(hints))
     size = f" (expected {len(expected)} numbers, got {len(got)})" if len(got) != len(expected) else ""
-    print(f"{name}: not yet{size}. Hint {_wrong[name]} of {len(hints)}: {hints[_wrong[name] - 1]}")
+    _say(f"{name}: not yet{size}. Hint {_wrong[name]} of {len(hints)}: {hints[_wrong[name] - 1]}")
+
+
+def _say(text):
+    """Print in lines that fit the page."""
+    print(textwrap.fill(text, width=78))
 
 
 def _values(name, exercise, answer):
