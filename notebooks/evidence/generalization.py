@@ -85,7 +85,7 @@ EMBEDDED = {
     "bag of characters": Net(bag=True),
 }
 SIZES = {f"{layers} x {width}": Net(layers, width) for width in (8, 24, 48) for layers in (1, 2, 3, 4)}
-SIZES |= {f"{layers} x 24 residual": Net(layers, 24, residual=True) for layers in (2, 3, 4)}
+SIZES |= {f"{layers} x 8 residual": Net(layers, 8, residual=True) for layers in (2, 3, 4)}
 CONFIGURATIONS = {
     "speakers": METHODS | SIZES,
     "reviews": {"plain": Net()} | EMBEDDED | METHODS,
@@ -93,9 +93,8 @@ CONFIGURATIONS = {
 GROUPS = [  # with the number of blocks of fresh seeds, in the order of their importance
     ("speakers", METHODS, 1),
     ("reviews", ["plain", *EMBEDDED], 1),
-    ("speakers", [name for name in SIZES if name.endswith(" x 8")], 1),
+    ("speakers", [name for name in SIZES if " x 8" in name], 1),
     ("speakers", [name for name in SIZES if name.endswith(" x 24")], 1),
-    ("speakers", [name for name in SIZES if name.endswith("residual")], 1),
     ("speakers", METHODS, 2),
     ("speakers", [name for name in SIZES if name.endswith(" x 48")], 1),
     ("reviews", METHODS, 1),
@@ -305,7 +304,7 @@ def fresh_run(problem, name, block):
     """Train a configuration on a block of fresh seeds with its own rate, and with that of the smallest network."""
     rates = chosen_rates()
     net, own = CONFIGURATIONS[problem][name], rates[problem, name]
-    lrs = [own] + [rates[problem, SMALLEST]] * (name in SIZES)
+    lrs = [own, rates[problem, SMALLEST]] if name in SIZES else [own]
     began = time.process_time()
     curves = train(PROBLEMS[problem](), net, list(dict.fromkeys(lrs)), FRESH_SEEDS[block])
     stored = {key: [float(f"{value:.4g}") for value in curve.ravel()] for key, curve in curves.items()}
