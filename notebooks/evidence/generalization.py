@@ -31,7 +31,7 @@ HERE = Path(__file__).parent
 PILOT, FRESH, ABOUT = (HERE / f"generalization_{name}" for name in ("pilot.parquet", "fresh.parquet", "about.json"))
 RATES = [0.001, 0.003, 0.01, 0.03]
 BATCH_SIZE, UPDATES, EVERY, MAX_NORM = 16, 300, 30, 1.0
-PILOT_SEEDS, FRESH_SEEDS = range(4), (range(100, 108), range(108, 116))  # two blocks, the second where there was time
+PILOT_SEEDS, FRESH_SEEDS = range(4), range(100, 108)
 
 
 @dataclass(frozen=True)
@@ -84,21 +84,9 @@ EMBEDDED = {
     "from reviews, frozen": Net(embedding="frozen"),
     "bag of characters": Net(bag=True),
 }
-SIZES = {f"{layers} x {width}": Net(layers, width) for width in (8, 24, 48) for layers in (1, 2, 3, 4)}
+SIZES = {f"{layers} x {width}": Net(layers, width) for width in (8, 24) for layers in (1, 2, 3, 4)}
 SIZES |= {f"{layers} x 8 residual": Net(layers, 8, residual=True) for layers in (2, 3, 4)}
-CONFIGURATIONS = {
-    "speakers": METHODS | SIZES,
-    "reviews": {"plain": Net()} | EMBEDDED | METHODS,
-}
-GROUPS = [  # with the number of blocks of fresh seeds, in the order of their importance
-    ("speakers", METHODS, 1),
-    ("reviews", ["plain", *EMBEDDED], 1),
-    ("speakers", [name for name in SIZES if " x 8" in name], 1),
-    ("speakers", [name for name in SIZES if name.endswith(" x 24")], 1),
-    ("speakers", METHODS, 2),
-    ("speakers", [name for name in SIZES if name.endswith(" x 48")], 1),
-    ("reviews", METHODS, 1),
-]
+CONFIGURATIONS = {"speakers": METHODS | SIZES, "reviews": {"plain": Net()} | EMBEDDED}
 SMALLEST = "1 x 8"
 
 
@@ -300,13 +288,13 @@ def pilot_run(problem, name):
     return {"rate": RATES[best], "errors": of_rates["error"].tolist(), "losses": of_rates["loss"].tolist()}
 
 
-def fresh_run(problem, name, block):
-    """Train a configuration on a block of fresh seeds with its own rate, and with that of the smallest network."""
+def fresh_run(problem, name):
+    """Train a configuration on the fresh seeds with its own rate, and with that of the smallest network."""
     rates = chosen_rates()
     net, own = CONFIGURATIONS[problem][name], rates[problem, name]
     lrs = [own, rates[problem, SMALLEST]] if name in SIZES else [own]
     began = time.process_time()
-    curves = train(PROBLEMS[problem](), net, list(dict.fromkeys(lrs)), FRESH_SEEDS[block])
+    curves = train(PROBLEMS[problem](), net, list(dict.fromkeys(lrs)), FRESH_SEEDS)
     stored = {key: [float(f"{value:.4g}") for value in curve.ravel()] for key, curve in curves.items()}
     parameters = sum(value.size for value in start(net, PROBLEMS[problem](), 0).values())
     return {"rates": list(dict.fromkeys(lrs)), "parameters": parameters, "cpu": time.process_time() - began, **stored}
@@ -319,11 +307,10 @@ def chosen_rates():
 
 
 def compare():
-    """Run what is not stored yet: for each problem and group the tuning, then the comparison."""
-    for problem, names, blocks in GROUPS:
-        grid = {"problem": [problem], "name": list(names)}
-        yield rl.sweep(pilot_run, store=PILOT, stack=False, **grid)
-        yield rl.sweep(fresh_run, store=FRESH, stack=False, **grid, block=range(blocks))
+    """Run what is not stored yet: for each problem the tuning, then the comparison."""
+    for problem, names in CONFIGURATIONS.items():
+        yield rl.sweep(pilot_run, store=PILOT, stack=False, problem=[problem], name=list(names))
+        yield rl.sweep(fresh_run, store=FRESH, stack=False, problem=[problem], name=list(names))
 
 
 def main():
@@ -335,7 +322,7 @@ def main():
         "settings": {
             "rates": RATES, "batch_size": BATCH_SIZE, "updates": UPDATES, "every": EVERY, "max_norm": MAX_NORM,
             "dtype": "float32", "optimizer": "AdamW", "smallest": SMALLEST,
-            "pilot_seeds": list(PILOT_SEEDS), "fresh_seeds": [list(block) for block in FRESH_SEEDS],
+            "pilot_seeds": list(PILOT_SEEDS), "fresh_seeds": list(FRESH_SEEDS),
             "configurations": {
                 problem: {name: asdict(net) for name, net in nets.items()} for problem, nets in CONFIGURATIONS.items()
             },
