@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from drawings import assert_lines_stay_inside
-from evidence import EVIDENCE, script, skip_unless_exact
+from evidence import EVIDENCE, script
 from explorables import load
 from rnnlab.datasets import load as dataset
 
@@ -76,33 +76,25 @@ def test_a_random_run_begins_as_stored(study, record, problem):
     again = study.train(study.PROBLEMS[problem](), net, [rate], [seed], updates=study.EVERY)
     for name in ("train_loss", "validation_loss", "test_loss"):
         stored = row[name].reshape(-1, study.UPDATES // study.EVERY)[which, 0]
-        assert again[name][0, 0] == pytest.approx(stored, rel=0.02), (row["name"], rate, seed)
+        assert again[name][0, 0] == pytest.approx(stored, rel=0.01), (row["name"], rate, seed)
 
 
-@pytest.fixture
-def as_made(record):
-    """One thread, as the record was made, on a machine that rounds as its maker did and with its torch."""
-    skip_unless_exact(record[2])
-    if torch.__version__ != record[2]["torch"]:
-        pytest.skip("a run is exact only with the torch that it was made with")
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+def test_a_random_part_comes_out_again(study, record):
+    """The begin of a random setting with all its seeds, and a whole run of the linear model.
 
-
-def test_a_random_part_is_exactly_as_stored(study, record, as_made):
-    """A fifth of a random setting of the speakers, and a whole one of the linear model."""
+    Within the rounding of what is stored, to four digits, and of float32: torch's products do not round alike in all
+    processes on one machine, and what is left of that after 30 updates is below 0.1%; after 300 it is a different run.
+    """
     fresh, points = record[1], study.UPDATES // study.EVERY
     small = fresh[(fresh.problem == "speakers") & (fresh.cpu < 10)]
-    rows = [(random.choice(small.to_dict("records")), 2 * study.EVERY)]
+    rows = [(random.choice(small.to_dict("records")), study.EVERY)]
     rows += [(row, study.UPDATES) for row in fresh[fresh.name == "bag of characters"].to_dict("records")]
     for row, updates in rows:
         net, seeds = study.CONFIGURATIONS[row["problem"]][row["name"]], study.FRESH_SEEDS
         again = study.train(study.PROBLEMS[row["problem"]](), net, list(row["rates"]), seeds, updates)
-        for name in ("train_error", "test_loss", "test_error"):
+        for name in ("train_loss", "test_loss"):
             stored = row[name].reshape(-1, points)[:, : updates // study.EVERY]
-            assert [float(f"{value:.4g}") for value in again[name].ravel()] == list(stored.ravel()), row["name"]
+            np.testing.assert_allclose(again[name], stored, rtol=5e-3, err_msg=row["name"])
 
 
 # ---------------------------------------------------------------- the data
