@@ -100,11 +100,13 @@ def test_an_lru_is_linear_in_its_input_and_a_min_gru_is_not():
 # ---------------------------------------------------------------- the records
 
 
-def test_the_networks_are_of_equal_size(scripts):
+@pytest.mark.parametrize("task", ["adding", "temporal order"])
+def test_the_networks_are_of_equal_size(scripts, records, task):
     source = scripts["after_gates"]
-    sizes = {kind: sum(np.prod(shape) for shape in source.model_of("adding", kind).stack.shapes.values())
+    sizes = {kind: sum(np.prod(shape) for shape in source.model_of(task, kind).stack.shapes.values())
              for kind in source.CELLS}  # fmt: skip
-    assert max(sizes.values()) / min(sizes.values()) < 1.06
+    assert max(sizes.values()) / min(sizes.values()) < 1.07
+    assert sizes == records["after_gates"]["settings"]["parameters"][task]
 
 
 @pytest.mark.parametrize("name", ["parity_lengths", "after_gates"])
