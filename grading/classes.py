@@ -203,6 +203,7 @@ WARNING = """
 * NO SANDBOX: bubblewrap (bwrap) is not installed here, or may not make a sandbox on this machine.     *
 * What students handed in runs as you, with limits on time and memory, but it can read your files,     *
 * the tests and what others handed in, and use the network. Grade only people you trust this way.      *
-* On Debian or Ubuntu: sudo apt install bubblewrap                                                     *
+* On Debian or Ubuntu: sudo apt install bubblewrap; from Ubuntu 24.04 on, bubblewrap also needs        *
+* sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0                                           *
 ********************************************************************************************************
 """

@@ -14,6 +14,7 @@ import pytest
 from filelock import FileLock
 from nbgrader.api import Gradebook
 
+import tasks
 from grading import gradebooks, sandbox
 from mini_course import NAME, command, grade, hand_in, new_course, notebook
 
@@ -316,6 +317,23 @@ def test_changed_points_count_and_changed_cells_are_refused(graded):
     (graded / "source" / NAME / f"{NAME}.ipynb").write_text(json.dumps(made))
     done = grade(graded)
     assert done.returncode == 2 and "Cannot add or remove cells" in done.stderr
+
+
+def test_make_grade_says_what_to_name(monkeypatch, capsys):
+    for setting in tasks.SETTINGS:
+        monkeypatch.delenv(setting, raising=False)
+    assert tasks.main(["grade"]) == 2
+    assert "make grade COURSE=path/to/course ASSIGNMENT=ps1_bptt" in capsys.readouterr().err
+
+
+def test_make_grade_hands_over(monkeypatch, tmp_path):
+    called = []
+    monkeypatch.setattr(tasks, "make_environment", lambda: None)
+    monkeypatch.setattr(tasks, "run", lambda *words: called.append(words) or 0)
+    for setting, value in {"COURSE": str(tmp_path), "ASSIGNMENT": "mini", "FORCE": "1"}.items():
+        monkeypatch.setenv(setting, value)
+    assert tasks.main(["grade"]) == 0
+    assert called == [(tasks.PYTHON, "-m", "grading", tmp_path, "mini", "--force")]
 
 
 # ---------------------------------------------------------------- without bubblewrap
