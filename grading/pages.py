@@ -29,8 +29,10 @@ tr { border-bottom: 1px solid var(--line); } a { color: inherit; } .points { tex
 
 
 def tame(markdown: str) -> str:
-    """Return Markdown in which no HTML is left, no picture from elsewhere, and no link or style inside a formula."""
+    """Return Markdown without HTML, without links and pictures from elsewhere, and without such in a formula."""
     markdown = re.sub(r"<(?=[A-Za-z/!?])", "< ", markdown)  # "< b" is text, to a browser and in a formula
+    markdown = re.sub(r"&(?=#?\w+;)", "& ", markdown)  # no letter of an address in disguise
+    markdown = re.sub(r"\](?=\((?!attachment:)|:)", "] ", markdown)
     markdown = re.sub(r"!\[(?![^\]]*\]\(attachment:)", "! [", markdown)
     markdown = re.sub(r"\\(?=(?:href|style|class|cssId|require|unicode|html\w*)\b)", "", markdown)
     return re.sub(r"(?i)(javascript|vbscript|data)\s*:", r"\1 :", markdown)

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 import struct
 import sys
 from pathlib import Path
@@ -217,11 +218,15 @@ def test_no_number_is_no_point():
 
 @pytest.mark.parametrize(
     "text",
-    ["<script>x</script>", "a <img src=x onerror=y>", "</div>", "<!-- -->", "![p](http://x/p.png)", "![p][r]\n[r]: http://x",
-     "[x](JavaScript:alert(1))", r"$\href{javascript:x}{y}$", r"$\style{x}{y}$"],
+    [
+        "<script>x</script>", "a <img src=x onerror=y>", "</div>", "<!-- -->", "![p](http://x/p.png)",
+        "![p][r]\n[r]: http://x", "[x](JavaScript:alert(1))", "[x](&#106;avascript:alert(1))",
+        "[x](javascript&colon;alert(1))", r"$\href{javascript:x}{y}$", r"$\style{x}{y}$",
+    ],
 )  # fmt: skip
 def test_markup_is_tamed(text):
     tame = pages.tame(text)
+    assert not re.search(r"\](\(|:)|&#?\w+;", tame)
     assert not any(word in tame.lower() for word in ("<s", "<i", "</", "<!", "![", "javascript:", "\\href", "\\style"))
 
 
