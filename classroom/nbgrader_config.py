@@ -1,0 +1,20 @@
+"""nbgrader's settings for everybody on the hub: which course, and where problem sets and answers change hands.
+
+Put it where Jupyter looks for settings of the whole machine, such as /etc/jupyter/ or /opt/tljh/user/etc/jupyter/. The
+instructor's account alone has RNNLAB_COURSE: the folder with source/, a copy of notebooks/coursework.
+"""
+
+import importlib.util
+import os
+
+c = get_config()  # noqa: F821 (nbgrader provides it)
+
+c.CourseDirectory.course_id = "rnnlab"
+c.Exchange.root = os.environ.get("RNNLAB_EXCHANGE", "/srv/nbgrader/exchange")
+c.ExchangeSubmit.strict = False  # an extra or a missing file in a submission is noted, not refused
+
+if course := os.environ.get("RNNLAB_COURSE"):
+    c.CourseDirectory.root = course
+    # Feedback as `make grade` writes it: complete in itself, without the hidden tests.
+    if importlib.util.find_spec("grading"):
+        c.GenerateFeedback.exporter_class = "grading.exporters.FeedbackExporter"
