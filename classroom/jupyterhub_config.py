@@ -58,6 +58,7 @@ c.Spawner.environment = {
     "PYTHONPATH": str(HERE.parent),  # rnnlab and the grader
     "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",  # alembic, which nbgrader calls
     "RNNLAB_EXCHANGE": str(EXCHANGE),
+    "RNNLAB_ONE_SYSTEM_USER": "1",
     "RNNLAB_COURSE": lambda spawner: str(COURSE) if spawner.user.name == INSTRUCTOR else "",
 }
 

@@ -7,11 +7,17 @@ instructor's account alone has RNNLAB_COURSE: the folder with source/, a copy of
 import importlib.util
 import os
 
+import nbgrader.utils
+
 c = get_config()  # noqa: F821 (nbgrader provides it)
 
 c.CourseDirectory.course_id = "rnnlab"
 c.Exchange.root = os.environ.get("RNNLAB_EXCHANGE", "/srv/nbgrader/exchange")
 c.ExchangeSubmit.strict = False  # an extra or a missing file in a submission is noted, not refused
+
+if os.environ.get("RNNLAB_ONE_SYSTEM_USER"):  # jupyterhub_config.py alone, the hub to try: for the system all are one
+    nbgrader.utils.get_osusername = lambda: os.environ["JUPYTERHUB_USER"]
+    c.ExchangeCollect.check_owner = False
 
 if course := os.environ.get("RNNLAB_COURSE"):
     c.CourseDirectory.root = course

@@ -121,6 +121,14 @@ class Class:
         state = {"fingerprint": job.fingerprint, "answers": answers, "report": report.to_dict()}
         replace_file(self.state_file(job.student), json.dumps(state))
 
+    def bring_along(self, student: str, folders: tuple) -> None:
+        """Put beside a page what nbgrader's exchange needs to return it to whom it belongs, if it came that way."""
+        for name in ("timestamp.txt", "submission_secret.txt"):
+            with contextlib.suppress(ValueError, OSError):
+                content = read_safely(submitted_file(self.course.root, student, self.name).with_name(name)).decode()
+                for folder in folders:
+                    replace_file(folder / name, content)
+
     def publish(self) -> Path:
         """Write the feedback pages and grades.csv from the gradebook; return the latter."""
         for student, result in gradebooks.results(self.course, self.name).items():
@@ -128,6 +136,7 @@ class Class:
                 page = pages.feedback(nbformat.read(path, as_version=4), self.name, result)
                 folder = self.course.root / "feedback" / student / self.name
                 replace_file(folder / f"{self.name}.html", page)
+                self.bring_along(student, (path.parent, folder))
         return gradebooks.write_csv(self.course)
 
 
