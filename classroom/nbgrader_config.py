@@ -13,7 +13,6 @@ c = get_config()  # noqa: F821 (nbgrader provides it)
 
 c.CourseDirectory.course_id = "rnnlab"
 c.Exchange.root = os.environ.get("RNNLAB_EXCHANGE", "/srv/nbgrader/exchange")
-c.ExchangeSubmit.strict = False  # an extra or a missing file in a submission is noted, not refused
 
 if os.environ.get("RNNLAB_ONE_SYSTEM_USER"):  # jupyterhub_config.py alone, the hub to try: for the system all are one
     nbgrader.utils.get_osusername = lambda: os.environ["JUPYTERHUB_USER"]

@@ -45,6 +45,7 @@ CHROMIUM_FLAGS = [
 # What takes minutes begins first, so that no worker is left alone with it at the end.
 LONGEST = (
     "test_browser_book",
+    "test_classroom",
     "test_browser_lab",
     "test_grading_hostile",
     "test_coursework",

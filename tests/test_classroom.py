@@ -7,6 +7,7 @@ runs beside them, as in an instructor's terminal. And the files for a class of o
 import csv
 import json
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -15,13 +16,13 @@ import subprocess
 import sys
 import time
 import urllib.error
-import urllib.parse
 import urllib.request
 from pathlib import Path
 from types import SimpleNamespace
 
 import nbformat
 import pytest
+import yaml
 
 from coursework_submissions import FAULTS, MANUAL, filled_in, grading, solutions
 
@@ -94,10 +95,12 @@ class Hub:
             time.sleep(0.3)
         pytest.fail(f"no {what}:\n{self.log()}", pytrace=False)
 
-    def start_server(self, name: str):
-        """Start a user's server and wait until it answers."""
-        self.ask("POST", f"/hub/api/users/{name}/server")
-        self.wait(f"server of {name}", lambda: self.user(name, "GET", "api/status"))
+    def start_servers(self, users):
+        """Start the users' servers side by side and wait until all answer."""
+        for name in users:
+            self.ask("POST", f"/hub/api/users/{name}/server")
+        for name in users:
+            self.wait(f"server of {name}", lambda name=name: self.user(name, "GET", "api/status"))
 
     def stop(self, users):
         """Stop the users' servers, then the hub and its proxy, each by what started it."""
@@ -136,8 +139,7 @@ def hub(tmp_path_factory):
     users = ("instructor", "ada", "ben")
     try:
         hub.wait("hub", lambda: hub.ask("GET", "/hub/api/"))
-        for name in users:
-            hub.start_server(name)
+        hub.start_servers(users)
         yield hub
     finally:
         hub.stop(users)
@@ -241,3 +243,148 @@ def test_the_students_servers_see_nothing_to_grade(term):
     """formgrader in a student's server finds no course: theirs is not the instructor's account."""
     listed = term.hub.user("ada", "GET", "formgrader/api/assignments")
     assert all(one["num_submissions"] == 0 for one in listed), listed
+
+
+# ---------------------------------------------------------------- the files for a class of one's own
+
+TLJH = {
+    "users": {"admin", "allowed", "banned", "extra_user_groups"},
+    "auth": {"type", "FirstUseAuthenticator"},
+    "limits": {"memory", "cpu"},
+    "services": {"cull"},
+    "services.cull": {"enabled", "timeout", "every", "concurrency", "users", "max_age"},
+    "https": {"enabled", "address", "port", "tls", "letsencrypt"},
+    "https.letsencrypt": {"email", "domains", "staging"},
+    "user_environment": {"default_app"},
+}
+Z2JH = {
+    "hub": {"config", "extraConfig", "extraEnv", "db", "image", "services", "resources", "networkPolicy"},
+    "proxy": {"https", "service", "chp", "traefik"},
+    "proxy.https": {"enabled", "type", "hosts", "letsencrypt", "manual", "secret"},
+    "proxy.https.letsencrypt": {"contactEmail", "acmeServer"},
+    "singleuser": {"image", "defaultUrl", "memory", "cpu", "storage", "networkPolicy", "extraFiles", "extraEnv"},
+    "singleuser.image": {"name", "tag", "pullPolicy", "pullSecrets"},
+    "singleuser.memory": {"limit", "guarantee"},
+    "singleuser.cpu": {"limit", "guarantee"},
+    "singleuser.storage": {
+        "type",
+        "capacity",
+        "homeMountPath",
+        "dynamic",
+        "static",
+        "extraVolumes",
+        "extraVolumeMounts",
+    },
+    "singleuser.networkPolicy": {"enabled", "ingress", "egress", "egressAllowRules"},
+    "cull": {"enabled", "users", "timeout", "every", "concurrency", "maxAge", "removeNamedServers"},
+    "scheduling": {"userScheduler", "userPlaceholder", "podPriority", "corePods", "userPods"},
+    "prePuller": {"hook", "continuous", "extraImages", "pause", "annotations"},
+}
+
+
+def unknown_keys(tree, known):
+    """Return the keys of nested settings that stand where a group has a list of its own and are not in it."""
+    groups = {"": {path for path in known if "." not in path}, **known}
+    unknown = []
+
+    def look(part, path):
+        for key, value in part.items():
+            below = f"{path}.{key}".lstrip(".")
+            if key not in groups.get(path, {key}):
+                unknown.append(below)
+            if isinstance(value, dict):
+                look(value, below)
+
+    look(tree, "")
+    return unknown
+
+
+def faults(config, classes):
+    """Say which settings belong to no class, or to a class that has no such setting."""
+    found = []
+    for name, section in config.items():
+        if name not in classes:
+            found.append(name)
+            continue
+        found += [f"{name}.{trait}" for trait in section if trait not in classes[name].class_trait_names(config=True)]
+    return found
+
+
+def hub_classes():
+    """Return the classes of JupyterHub that our files set, by name."""
+    from jupyterhub.app import JupyterHub
+    from jupyterhub.auth import Authenticator
+    from jupyterhub.authenticators.shared import SharedPasswordAuthenticator
+    from jupyterhub.proxy import ConfigurableHTTPProxy
+    from jupyterhub.spawner import SimpleLocalProcessSpawner, Spawner
+
+    classes = JupyterHub, Authenticator, SharedPasswordAuthenticator, ConfigurableHTTPProxy, SimpleLocalProcessSpawner
+    return {one.__name__: one for one in (*classes, Spawner)}
+
+
+@pytest.mark.parametrize("file", ["jupyterhub_config.py", "tljh/jupyterhub_config.py"])
+def test_settings_of_the_hub_exist(file, tmp_path, monkeypatch):
+    classes = hub_classes()
+    monkeypatch.setenv("RNNLAB_CLASSROOM", str(tmp_path))
+    monkeypatch.setenv("RNNLAB_HUB_TOKEN", "x" * 32)
+    app = classes["JupyterHub"]()
+    app.load_config_file(CLASSROOM / file)
+    assert app.config and faults(app.config, classes) == []
+    app.config.Spawner.tyop = 1
+    assert faults(app.config, classes) == ["Spawner.tyop"]
+    environment = app.config.Spawner.environment
+    instructor, student = (SimpleNamespace(user=SimpleNamespace(name=name)) for name in ("instructor", "ada"))
+    assert environment["RNNLAB_COURSE"](instructor) and not environment["RNNLAB_COURSE"](student)
+
+
+def test_settings_of_nbgrader_exist(tmp_path, monkeypatch):
+    from nbgrader.apps import NbGraderApp
+    from nbgrader.converters import GenerateFeedback
+    from nbgrader.coursedir import CourseDirectory
+    from nbgrader.exchange import Exchange, ExchangeCollect
+
+    monkeypatch.setenv("RNNLAB_COURSE", "course")
+    monkeypatch.setenv("JUPYTER_CONFIG_PATH", str(CLASSROOM))
+    monkeypatch.chdir(tmp_path)
+    app = NbGraderApp()
+    app.load_config_file()
+    classes = {one.__name__: one for one in (GenerateFeedback, CourseDirectory, Exchange, ExchangeCollect)}
+    monkeypatch.setenv("JUPYTER_CONFIG_PATH", str(tmp_path))
+    plain = NbGraderApp()
+    plain.load_config_file()
+    ours = {name: section for name, section in app.config.items() if section != plain.config.get(name)}
+    assert set(ours) >= {"CourseDirectory", "Exchange"} and faults(ours, classes) == []
+    assert ours["CourseDirectory"].root == "course"
+    assert app.config.GenerateFeedback.exporter_class == "grading.exporters.FeedbackExporter"
+
+
+@pytest.mark.parametrize("file, known", [("tljh/config.yaml", TLJH), ("z2jh/values.yaml", Z2JH)])
+def test_settings_of_a_class_are_known_ones(file, known):
+    tree = yaml.safe_load((CLASSROOM / file).read_text(encoding="utf-8"))
+    assert unknown_keys(tree, known) == []
+    assert unknown_keys({**tree, "tyop": {}}, known) == ["tyop"]
+
+
+def test_python_inside_the_settings_for_kubernetes_is_python():
+    values = yaml.safe_load((CLASSROOM / "z2jh/values.yaml").read_text(encoding="utf-8"))
+    assert faults(values["hub"]["config"], hub_classes()) == []
+    pieces = list(values["hub"]["extraConfig"].values())
+    pieces += [file["stringData"] for file in values["singleuser"]["extraFiles"].values()]
+    assert len(pieces) == 2
+    for piece in pieces:
+        compile(piece, "values.yaml", "exec")
+
+
+def test_the_script_for_one_machine_names_files_that_exist():
+    script = (CLASSROOM / "tljh/setup.sh").read_text(encoding="utf-8")
+    assert subprocess.run(["bash", "-n", CLASSROOM / "tljh/setup.sh"]).returncode == 0
+    named = set(re.findall(r"(?<![\w/])(?:classroom|notebooks)/[\w./]+\w", script)) | {"constraints.txt"}
+    assert len(named) >= 4 and all((ROOT / name).exists() for name in named), named
+    assert not re.search(r"install .*0777(?!.*exchange)", script), "only the exchange is open to all"
+
+
+def test_one_version_of_the_proxy_everywhere():
+    files = (".ci/run", "book/classroom.md", "tests/test_classroom.py")
+    versions = [set(re.findall(r"configurable-http-proxy@([\d.]+)", (ROOT / name).read_text())) for name in files[:2]]
+    versions.append(set(re.findall(r"\{PROXY\}@([\d.]+)", (ROOT / files[2]).read_text())))
+    assert len(set().union(*versions)) == 1 and all(versions)
