@@ -341,7 +341,7 @@ def test_settings_of_nbgrader_exist(tmp_path, monkeypatch):
     from nbgrader.apps import NbGraderApp
     from nbgrader.converters import GenerateFeedback
     from nbgrader.coursedir import CourseDirectory
-    from nbgrader.exchange import Exchange, ExchangeCollect
+    from nbgrader.exchange.default import Exchange, ExchangeCollect
 
     monkeypatch.setenv("RNNLAB_COURSE", "course")
     monkeypatch.setenv("JUPYTER_CONFIG_PATH", str(CLASSROOM))
