@@ -88,7 +88,7 @@ def bindings(packages: tuple, hidden: tuple) -> list[str]:
     seen |= {file: file for file in files}
     seen |= {f"{BOX}/grading/{file}": str(HERE / file) for file in ("wire.py", "child.py")}
     seen |= {f"{BOX}/{Path(package).name}": package for package in packages}
-    words, made = [], {Path("/")}
+    words, made = [], {Path("/"), Path("/tmp")}
     for target, source in seen.items():
         if not os.path.exists(source):
             continue
@@ -113,9 +113,10 @@ def boxes(packages: tuple = (), hidden: tuple = ()) -> list[Sandbox]:
     for name, value in VARIABLES.items():
         general += ["--setenv", name, value]
     seen = bindings(packages, hidden)
-    inside = [*seen, "--perms", "0755", "--dir", "/dev"]  # a way that only root may go would keep torch from loading
+    inside = ["--size", str(64 * MB), "--perms", "1777", "--tmpfs", "/tmp", *seen]  # this Python may lie in /tmp
+    inside += ["--perms", "0755", "--dir", "/dev"]  # a way that only root may go would keep torch from loading
     inside += ["--dev-bind", "/dev/null", "/dev/null", "--dev-bind", "/dev/urandom", "/dev/urandom"]
-    inside += ["--size", str(64 * MB), "--perms", "1777", "--tmpfs", "/tmp", "--remount-ro", "/", "--chdir", "/tmp"]
+    inside += ["--remount-ro", "/", "--chdir", "/tmp"]
     ways = [("bubblewrap", ["--unshare-user", *more], [], None) for more in (["--disable-userns"], [])]
     if os.geteuid() == 0:  # as root: no limit on processes holds for root, so the child becomes nobody
         ways.insert(0, ("bubblewrap, as nobody", [], ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"], NOBODY))

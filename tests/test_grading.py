@@ -164,6 +164,11 @@ def test_a_forged_answer_is_refused_or_harmless(message):
         wire.unpack(frame, [np.zeros(3)])
 
 
+def test_the_sandbox_has_an_empty_tmp_before_a_python_that_may_lie_in_it():
+    for box in sandbox.boxes():
+        assert 0 < box.words.index("/tmp", box.words.index("--tmpfs")) < box.words.index("--ro-bind")
+
+
 def test_the_sandbox_sees_two_files_that_import_nothing_of_ours():
     for name in ("wire", "child"):
         tree = ast.parse((GRADING / f"{name}.py").read_text())
