@@ -104,10 +104,23 @@ def test_the_record_is_whole_and_fair(compare, record):
                 trials = {row["lr"]: np.mean(row["mean_losses"]) for row in record["pilot"]
                           if (row["task"], row["equal"], row["cell"]) == own}  # fmt: skip
                 fresh = [row for row in record["fresh"] if (row["task"], row["equal"], row["cell"]) == own]
-                assert sorted(trials) == compare.RATES and len(fresh) == 12
-                assert {row["lr"] for row in fresh} == {min(trials, key=trials.get)}
+                best, ladder = min(trials, key=trials.get), compare.LADDER
+                assert sorted(trials) == ladder[ladder.index(min(trials)) : ladder.index(max(trials)) + 1]
+                assert set(trials) >= set(compare.RATES) and min(trials) < best < max(trials), "the best is at an edge"
+                assert {row["lr"] for row in fresh} == {best} and len(fresh) == 12
                 assert {row["seed"] for row in fresh} == set(compare.FRESH_SEEDS)
     assert not set(compare.PILOT_SEEDS) & set(compare.FRESH_SEEDS)
+
+
+@pytest.mark.parametrize("lowest, least, most", [(0.01, 0.001, 0.03), (0.03, 0.001, 0.1), (0.3, 0.001, 1),
+                                                 (1, 0.001, 1), (0.0003, 0.0001, 0.03),
+                                                 (0.0001, 0.0001, 0.03)])  # fmt: skip
+def test_tuning_goes_on_beyond_an_edge(compare, monkeypatch, lowest, least, most):
+    """Until the best rate has a worse one on both sides, or the ladder ends."""
+    monkeypatch.setattr(compare, "run", lambda *own: [{"mean_loss": abs(np.log(own[3] / lowest))} for _ in own[4]])
+    trials = compare.tune("adding", "units", "RNN")
+    assert compare.best_of(trials) == lowest
+    assert sorted(trials) == [lr for lr in compare.LADDER if least <= lr <= most]
 
 
 def test_random_cells_are_exactly_as_stored(compare, record):
