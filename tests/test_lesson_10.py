@@ -119,10 +119,24 @@ def test_the_record_is_whole_and_fair(compare, record):
             trials = {row["lr"]: np.mean(row["mean_losses"]) for row in record["pilot"]
                       if (row["experiment"], row["method"]) == (experiment, method)}  # fmt: skip
             fresh = [row for row in record["fresh"] if (row["experiment"], row["method"]) == (experiment, method)]
-            assert sorted(trials) == compare.RATES and len(fresh) == 12
-            assert {row["lr"] for row in fresh} == {min(trials, key=trials.get)}
+            best, ladder = min(trials, key=trials.get), compare.LADDERS[experiment]
+            assert sorted(trials) == ladder[ladder.index(min(trials)) : ladder.index(max(trials)) + 1]
+            assert set(trials) >= set(compare.RATES[experiment]) and len(fresh) == 12
+            assert min(trials) < best < max(trials) or experiment == "latest", "the best is at an edge"
+            assert {row["lr"] for row in fresh} == {best}
             assert {row["seed"] for row in fresh} == set(compare.FRESH_SEEDS)
     assert not set(compare.PILOT_SEEDS) & set(compare.FRESH_SEEDS)
+
+
+@pytest.mark.parametrize("experiment, lowest, least, most", [("biases", 0.01, 0.001, 0.1), ("biases", 0.1, 0.001, 0.3),
+                                                             ("adding", 0.0003, 0.0001, 0.1), ("adding", 1, 0.001, 1),
+                                                             ("latest", 0.1, 0.001, 0.03)])  # fmt: skip
+def test_tuning_goes_on_beyond_an_edge(compare, monkeypatch, experiment, lowest, least, most):
+    """Until the best rate has a worse one on both sides, or the ladder ends, as that of the stream does early."""
+    monkeypatch.setattr(compare, "run", lambda *own: [{"mean_loss": abs(np.log(own[2] / lowest))} for _ in own[3]])
+    trials = compare.tune(experiment, compare.METHODS[experiment][0])
+    assert compare.best_of(trials) == (lowest if lowest in trials else most)
+    assert sorted(trials) == [lr for lr in compare.LADDER if least <= lr <= most]
 
 
 def test_what_the_lesson_says_of_the_common_rate(record):
