@@ -60,6 +60,16 @@ def start_deaf() -> None:
         signal.signal(signal.SIGINT, before)
 
 
+@contextlib.contextmanager
+def undisturbed():
+    """Keep Ctrl-C waiting until the block ends: a process that got half of its task would complain."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def reports(assignment, jobs, sandbox, stubs, processes):
     """Yield (job, report, submission) as they come, from processes that do not outlive a submission."""
     context = multiprocessing.get_context("forkserver")
@@ -71,11 +81,12 @@ def reports(assignment, jobs, sandbox, stubs, processes):
         while waiting or running:
             while waiting and len(running) < processes:
                 job = waiting.pop()
-                ours, theirs = context.Pipe(duplex=False)
-                process = context.Process(target=work, args=(theirs, assignment, job, sandbox, stubs))
-                process.start()
-                theirs.close()
-                running[ours] = job, process, time.monotonic() + patience
+                with undisturbed():
+                    ours, theirs = context.Pipe(duplex=False)
+                    process = context.Process(target=work, args=(theirs, assignment, job, sandbox, stubs))
+                    process.start()
+                    theirs.close()
+                    running[ours] = job, process, time.monotonic() + patience
             ready = connection.wait(list(running), timeout=1)
             late = [pipe for pipe, (_, _, end) in running.items() if time.monotonic() > end and pipe not in ready]
             for pipe in [*ready, *late]:
