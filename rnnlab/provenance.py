@@ -16,7 +16,7 @@ def provenance():
 
     Returns:
         dict: `python`, `numpy`, `rnnlab`, texts; `instructions`, a list of texts; `rounding`, a text that is the same
-            where a few fixed products and functions come out the same to the last bit.
+        where a few fixed products and functions come out the same to the last bit.
 
     >>> sorted(provenance())
     ['instructions', 'numpy', 'python', 'rnnlab', 'rounding']

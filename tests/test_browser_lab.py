@@ -84,7 +84,9 @@ def lab(browser, tmp_path_factory):
     folder.mkdir()
     for lesson in LESSONS:
         empty_copy(lesson, folder)
-    for data in ("notebooks/evidence", "benchmarks/results"):  # the records that lessons read
+    for script in (ROOT / "notebooks").glob("*.py"):  # what lessons import, and the records that they read
+        shutil.copy(script, folder)
+    for data in ("notebooks/evidence", "benchmarks/results"):
         shutil.copytree(ROOT / data, home / data)
     cell = {
         "cell_type": "code",

@@ -77,7 +77,7 @@ def toy(task, batch_first, lr, seed, updates=TOY_UPDATES):
         optimizer.zero_grad()
         loss = loss_fn(model(x), y)
         loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        nn.utils.clip_grad_norm_(model.parameters(), max_norm=1.0)
         optimizer.step()
         losses.append(loss.item())
     generator = torch.Generator().manual_seed(10_000 + seed)
