@@ -70,11 +70,12 @@ def test_the_settings_are_those_of_the_script(study, record):
 def test_a_random_run_begins_as_stored(study, record, problem):
     """Alone, where the record had eight runs and more side by side, and to rounding.
 
-    At the two smaller rates: at 0.03 rounding alone has moved a loss by 3% within these 30 updates.
+    At rates up to 0.01: at 0.03 rounding alone has moved a loss by 3% within these 30 updates.
     """
-    row = random.choice(record[1][record[1].problem == problem].to_dict("records"))
+    rows = record[1][record[1].problem == problem].to_dict("records")
+    row = random.choice([row for row in rows if max(row["rates"]) <= 0.01])
     net, seeds = study.CONFIGURATIONS[problem][row["name"]], study.FRESH_SEEDS
-    which = random.randrange(min(2, len(row["rates"])) * len(seeds))
+    which = random.randrange(len(row["rates"]) * len(seeds))
     rate, seed = row["rates"][which // len(seeds)], seeds[which % len(seeds)]
     again = study.train(study.PROBLEMS[problem](), net, [rate], [seed], updates=study.EVERY)
     for name in ("train_loss", "validation_loss", "test_loss"):
@@ -90,15 +91,15 @@ def test_a_random_part_comes_out_again(study, record):
     """
     fresh, points = record[1], study.UPDATES // study.EVERY
     small = fresh[(fresh.problem == "speakers") & (fresh.cpu < 10)]
-    rows = [(random.choice(small.to_dict("records")), study.EVERY)]
+    calm = [row for row in small.to_dict("records") if max(row["rates"]) <= 0.01]  # as above
+    rows = [(random.choice(calm), study.EVERY)]
     rows += [(row, study.UPDATES) for row in fresh[fresh.name == "bag of characters"].to_dict("records")]
     for row, updates in rows:
         net, seeds = study.CONFIGURATIONS[row["problem"]][row["name"]], study.FRESH_SEEDS
         again = study.train(study.PROBLEMS[row["problem"]](), net, list(row["rates"]), seeds, updates)
         for name in ("train_loss", "test_loss"):
             stored = row[name].reshape(-1, points)[:, : updates // study.EVERY]
-            steady = slice(None if updates == study.UPDATES else 2 * len(seeds))  # the two smaller rates, as above
-            np.testing.assert_allclose(again[name][steady], stored[steady], rtol=5e-3, err_msg=row["name"])
+            np.testing.assert_allclose(again[name], stored, rtol=5e-3, err_msg=row["name"])
 
 
 # ---------------------------------------------------------------- the data
