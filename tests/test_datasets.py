@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import rnnlab as rl
-from rnnlab import datasets
+from rnnlab import data_digits, data_docstrings, datasets, rouge, shipped
 
 
 def test_seattle_weather_is_split_in_time_and_standardized_by_its_first_part():
@@ -47,16 +47,18 @@ def test_samples_are_windows_of_the_series():
 
 
 def test_clear_errors(monkeypatch):
-    with pytest.raises(
-        ValueError, match=r"expected one of \['japanese_vowels', 'seattle_weather'\], got 'mars_weather'"
-    ):
+    with pytest.raises(ValueError, match=r"expected one of \[.*'japanese_vowels', .*\], got 'mars_weather'"):
         datasets.load("mars_weather")
     with pytest.raises(ValueError, match="below the 20 steps of the series, got 20"):
         datasets.Forecast(np.zeros((20, 1)), 20)
-    with pytest.raises(ValueError, match="checksum"):
-        datasets._shipped("vega_datasets", "_data/seattle-weather.csv", "0" * 64)
-    monkeypatch.setattr(datasets.importlib.util, "find_spec", lambda package: None)
-    with pytest.raises(ModuleNotFoundError, match="pip install vega_datasets"):
+    with pytest.raises(ValueError, match="SHA-256 000000000000..., got 62f0609f7871...: another version of vega_data"):
+        shipped.read("vega_datasets", "_data/seattle-weather.csv", "0" * 64)
+    with pytest.raises(FileNotFoundError, match="the file _data/mars-weather.csv in the package vega_datasets"):
+        shipped.read("vega_datasets", "_data/mars-weather.csv", "0" * 64)
+    with pytest.raises(ValueError, match="expected 1,461 days in seattle_weather, got 1,460"):
+        shipped.counted("seattle_weather", "days", 1460, 1461)
+    monkeypatch.setattr(shipped.importlib.util, "find_spec", lambda package: None)
+    with pytest.raises(ModuleNotFoundError, match="pip install vega-datasets"):
         datasets.load("seattle_weather")
     with pytest.raises(ModuleNotFoundError, match=r"sktime .* pip install \.\[data\]"):
         datasets.load("japanese_vowels")
@@ -239,3 +241,151 @@ def test_features_read_no_padding():
     np.testing.assert_allclose(datasets.means(padded)[1], sequences[1].mean(axis=0))
     assert datasets.summaries(padded).shape == (3, 8)
     np.testing.assert_array_equal(datasets.summaries(padded)[2, 6:], sequences[2][-1])
+
+
+# ---------------------------------------------------------------- what holds for every data set
+
+
+@pytest.fixture(scope="module", params=sorted(datasets.LOADERS))
+def dataset(request):
+    return datasets.load(request.param)
+
+
+def test_every_data_set_has_three_parts_a_source_a_licence_and_a_baseline(dataset):
+    assert all(len(part) > 0 for part in (dataset.train, dataset.validation, dataset.test))
+    assert type(dataset.train) is type(dataset.validation) is type(dataset.test)
+    assert dataset.name in datasets.LOADERS and all(dataset.features)
+    assert dataset.source and dataset.licence
+    assert dataset.baseline.method and dataset.baseline.metric and np.isfinite(dataset.baseline.value)
+
+
+def test_every_data_set_is_the_same_when_it_is_loaded_again(dataset):
+    again = datasets.load(dataset.name)
+    assert repr(again.validation) == repr(dataset.validation) and again.baseline == dataset.baseline
+
+
+def test_what_is_missing_is_named_with_the_extra_to_install(monkeypatch):
+    monkeypatch.setattr(shipped.importlib.util, "find_spec", lambda package: None)
+    for name in datasets.LOADERS:
+        with pytest.raises(ModuleNotFoundError, match=r"pip install .*\[data\]"):
+            datasets.load(name)
+
+
+# ---------------------------------------------------------------- docstrings and moving digits
+
+
+def test_docstrings_share_no_text_between_parts_and_hold_prose_only():
+    parts = [datasets.load("docstrings")] * 3
+    parts = [getattr(one, name) for one, name in zip(parts, ("train", "validation", "test"), strict=True)]
+    bodies = [body for part in parts for body in part.sources]
+    summaries = [summary for part in parts for summary in part.targets]
+    assert len(set(bodies)) == len(bodies) > 2500 and len(set(summaries)) == len(summaries)
+    assert not any(">>>" in body or "Parameters ---" in body for body in bodies)
+    assert all(summary.endswith(".") for summary in summaries)
+
+
+def test_docstrings_of_another_version_are_refused_only_under_the_known_number(monkeypatch):
+    known = data_docstrings.PACKAGES["numpy"]
+    monkeypatch.setattr(data_docstrings, "PACKAGES", {"numpy": (*known[:2], "0" * 64)})
+    with pytest.raises(ValueError, match=r"docstrings of numpy .* SHA-256 000000000000\.\.\., got"):
+        datasets.load("docstrings")
+    monkeypatch.setattr(data_docstrings, "PACKAGES", {"numpy": (known[0], "0.0", "0" * 64)})
+    assert "numpy 2" in datasets.load("docstrings").source
+
+
+@pytest.mark.parametrize(
+    "text, first",
+    [("One. Two.", "One."), ("See a.b for it", "See a.b for it"), ("Why? Because.", "Why?"), ("x", "x")],
+)
+def test_the_first_sentence(text, first):
+    assert data_docstrings.first_sentence(text) == first
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return datasets.load("moving_digits")
+
+
+def test_a_digit_moves_as_its_caption_says(digits):
+    """The centre of the brightness moves by one pixel a frame, along the first way and then along the second."""
+    for part in (digits.train, digits.validation, digits.test):
+        rows = np.arange(20.0)
+        mass = part.frames.sum(axis=(2, 3))
+        np.testing.assert_allclose(mass, np.broadcast_to(mass[0], mass.shape), rtol=1e-5)  # nothing leaves the frame
+        centers = np.stack([(part.frames.sum(axis=3) @ rows) / mass, (part.frames.sum(axis=2) @ rows) / mass], axis=2)
+        moves = np.diff(centers, axis=0).round(3)
+        for b, caption in enumerate(part.captions):
+            route = [data_digits.WAYS[way] for way in caption.split(" moves ")[1].split(", then ")]
+            assert tuple(moves[0, b]) == route[0] and tuple(moves[-1, b]) == route[-1]
+            turns = (np.diff(moves[:, b], axis=0) != 0).any(axis=1).sum()
+            assert turns == len(route) - 1 and set(map(tuple, moves[:, b])) == set(route)
+
+
+def test_the_parts_share_no_handwriting_and_the_held_pairs_are_never_trained_on(digits):
+    def images(part):
+        return {frame[frame.any(axis=1)][:, frame.any(axis=0)].tobytes() for frame in part.frames[0]}
+
+    assert len(images(digits.train) & images(digits.test)) <= 2  # two people may have drawn the same
+    trained = set(digits.train.captions)
+    assert len(trained) == 128 and not digits.train.unseen.any()
+    for part in (digits.validation, digits.test):
+        assert part.unseen.mean() == 0.5
+        assert all((caption in trained) != new for caption, new in zip(part.captions, part.unseen, strict=True))
+    some = digits.test.take(digits.test.unseen)
+    assert len(some) == 300 and some.frames.shape == (9, 300, 20, 20) and some.unseen.all()
+
+
+def test_the_baseline_of_captions_by_hand():
+    train, test = (
+        datasets.Clips(np.zeros((1, n, 1, 1)), captions, np.zeros(n, bool))
+        for captions in (["a one moves up"] * 2 + ["a two moves up, then down"], ["a two moves left"])
+        for n in [len(captions)]
+    )
+    assert data_digits._constant(train, test) == pytest.approx(3 / 5)  # a, moves and the end, of five
+
+
+# ---------------------------------------------------------------- texts
+
+
+def test_an_alphabet_turns_texts_into_numbers_and_back():
+    letters = datasets.Alphabet.of(["abba", "cab", "d"], at_least=2)
+    assert letters.symbols == ("a", "b")
+    numbers, lengths = letters.padded(["ab", "b", "axe"], ends=True)
+    assert numbers.shape == (5, 3) and list(lengths) == [4, 3, 5]
+    assert [letters.decode(column) for column in numbers.T] == ["ab", "b", "a��"]
+    assert list(numbers[:, 1]) == [2, 5, 3, 0, 0]
+
+
+def test_texts_refuse_what_does_not_fit():
+    with pytest.raises(ValueError, match="as many targets as sources, 2, got 1"):
+        datasets.Pairs(("a", "b"), ("c",))
+    with pytest.raises(ValueError, match="strings that are not empty, got ''"):
+        datasets.Texts(("a", ""), np.array([0, 1]), 2)
+    with pytest.raises(ValueError, match="at least one text in sources"):
+        datasets.Pairs((), ())
+    with pytest.raises(ValueError, match="labels from 0 to 1, got 0 to 2"):
+        datasets.Texts(("a", "b"), np.array([0, 2]), 2)
+    with pytest.raises(ValueError, match="each symbol once"):
+        datasets.Alphabet("aa")
+    assert datasets.Texts(("a", "b", "c"), np.array([0, 1, 1]), 2).majority == pytest.approx(2 / 3)
+
+
+# ---------------------------------------------------------------- ROUGE
+
+
+@pytest.mark.parametrize(
+    "summary, reference, one, two, longest",
+    [
+        ("a b c", "a b c", 1, 1, 1),
+        ("A, b! c", "a b c", 1, 1, 1),  # case and marks do not count
+        ("a b c", "c b a", 1, 0, 1 / 3),
+        ("a a a", "a", 0.5, 0, 0.5),  # a word is shared once
+        ("a b d c", "a b c", 6 / 7, 0.4, 6 / 7),
+        ("x", "y", 0, 0, 0),
+        ("", "", 0, 0, 0),
+    ],
+)
+def test_rouge_by_hand(summary, reference, one, two, longest):
+    assert rouge.rouge_n(summary, reference) == pytest.approx(one)
+    assert rouge.rouge_n(summary, reference, 2) == pytest.approx(two)
+    assert rouge.rouge_l(summary, reference) == pytest.approx(longest)

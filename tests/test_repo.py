@@ -21,7 +21,19 @@ ROOT = Path(__file__).resolve().parents[1]
 MODULES = {path.stem: path for path in (ROOT / "rnnlab").glob("*.py") if path.stem != "__init__"}
 
 FLOORS = (
-    {"checks", "runs", "tapes", "threads", "checkpoints", "provenance", "gathering", "unrolled", "operands", "batches"},
+    {
+        "checks",
+        "runs",
+        "tapes",
+        "threads",
+        "checkpoints",
+        "provenance",
+        "gathering",
+        "unrolled",
+        "operands",
+        "batches",
+        "rouge",
+    },
     {
         "cells",
         "losses",
@@ -34,6 +46,8 @@ FLOORS = (
         "pools",
         "histories",
         "recording",
+        "shipped",
+        "texts",
     },
     {
         "lstm",
@@ -51,8 +65,20 @@ FLOORS = (
         "jobs",
         "streams",
     },
-    {"peepholes", "regularized", "scans", "stacks", "newer_optimizers", "frameworks", "conversions", "datasets"},
-    {"recurrences", "models", "loops"},
+    {
+        "peepholes",
+        "regularized",
+        "scans",
+        "stacks",
+        "newer_optimizers",
+        "frameworks",
+        "conversions",
+        "data_digits",
+        "data_docstrings",
+        "data_recordings",
+        "data_series",
+    },
+    {"recurrences", "models", "loops", "datasets"},
     {"attention", "training", "diagnostics"},
     {"torch_twin", "sweeps", "plots", "answers"},
     {"watching", "svg", "reports", "exercises"},

@@ -48,7 +48,9 @@ INNER = {
     "read_back",
     "readout",
 }
-APART = ["torch_twin", "doctor", "widgets", "flipbook", "plots", "datasets"]  # `import rnnlab` does not load these
+# `import rnnlab` does not load these.
+APART = ["torch_twin", "doctor", "widgets", "flipbook", "plots", "datasets", "rouge"]
+APART += ["data_digits", "data_docstrings", "data_recordings", "data_series"]
 
 LITERAL = re.compile(r"(``.+?``|`[^`]+`)")
 EQUATION = re.compile(r"\w+(, \w+)* (=|<-) ")

@@ -1,0 +1,114 @@
+"""Docstrings of installed packages: what stands below the first line, and the first line as its summary."""
+
+import ast
+import hashlib
+import importlib.metadata
+import re
+import warnings
+
+from rnnlab.rouge import rouge_n
+from rnnlab.shipped import Baseline, Dataset, folder
+from rnnlab.texts import Pairs
+
+__all__ = ["docstrings", "first_sentence"]
+
+# Each package with the SHA-256 of its pairs in this version.
+PACKAGES = {
+    "numpy": ("numpy", "2.4.6", "fd26c625ee8b3735a57c41bc8982f4258e28b1f285cde44a64aa541aa0fa10c2"),
+    "pandas": ("pandas", "3.0.6", "77470171457a703364c87c5bcd427b57f0387a97b846785eb2aae2157022dc2e"),
+    "scipy": ("scipy", "1.17.1", "a249accc325b948ff0ecff37e46e6cea287536582f6cacb804c50d1cd5bee54b"),
+    "sklearn": ("scikit-learn", "1.9.1", "abab85b9f2d24c4f3503cab90ab0586b9951a53f6ae95b4039cd6e5d7bc0a0bd"),
+}
+END_OF_PROSE = re.compile(r"\n[^\n]+\n[ \t]*[-=~]{3,}|\n[ \t]*(?:\.\. |>>>|[*-] |:\w+)|::[ \t]*\n")
+BODY, SUMMARY = (12, 100), (3, 16)  # words
+
+
+def docstrings():
+    """Load docstrings of NumPy, pandas, SciPy and scikit-learn: `Pairs` of the prose below the first line, and this line.
+
+    The prose ends where the first section or example begins; it has 12 to 100 words, the first line 3 to 16. A text that
+    occurs twice is taken once. A file of source code goes whole to one part: 8 of 10 to train, by a number made from its
+    name, one to validate, one to test. It takes some seconds, since the packages' source is parsed.
+
+    Raises:
+        ValueError: a package of the version named here has other docstrings than it should. Another version is taken as
+            it is: `source` names the versions found.
+    """
+    found, seen = [], set()
+    versions = []
+    for package, (name, expected, sha) in PACKAGES.items():
+        pairs = list(_pairs(package))
+        version = importlib.metadata.version(name)
+        versions.append(f"{name} {version}")
+        got = hashlib.sha256(repr(pairs).encode()).hexdigest()
+        if version == expected and got != sha:
+            raise ValueError(
+                f"expected docstrings of {name} {version} with the SHA-256 {sha[:12]}..., got {got[:12]}..."
+            )
+        for file, body, summary in pairs:
+            if not {body, summary} & seen:
+                seen |= {body, summary}
+                found.append((_part(f"{package}/{file}"), body, summary))
+    train, validation, test = (
+        Pairs([body for of, body, _ in found if of == part], [summary for of, _, summary in found if of == part])
+        for part in range(3)
+    )
+    return Dataset(
+        name="docstrings",
+        features=("prose of a docstring below its first line", "its first line"),
+        train=train,
+        validation=validation,
+        test=test,
+        source="the docstrings of " + ", ".join(versions),
+        licence="BSD 3-Clause, each package its own",
+        baseline=Baseline(
+            "the first sentence of the prose",
+            "ROUGE-1, F1 score",
+            sum(rouge_n(first_sentence(body), summary) for body, summary in validation) / len(validation),
+        ),
+    )
+
+
+def first_sentence(text):
+    """Return a text up to the first mark that ends a sentence.
+
+    >>> first_sentence("Uses scipy.fft. The last axis is kept.")
+    'Uses scipy.fft.'
+    """
+    return re.split(r"(?<=[.!?])\s", text, maxsplit=1)[0]
+
+
+def _pairs(package):
+    """Yield file, prose and first line of each docstring of a package that has both."""
+    root = folder(package)
+    for file in sorted(root.rglob("*.py")):
+        inner = file.relative_to(root)
+        if not {"tests", "externals", "_lib", "_vendored", "array_api_extra", "array_api_compat"} & set(inner.parts):
+            for text in _docstrings(file.read_bytes()):
+                summary, _, rest = text.partition("\n\n")
+                body, summary = (" ".join(part.split()) for part in (END_OF_PROSE.split("\n" + rest)[0], summary))
+                if _fits(body, BODY) and _fits(summary, SUMMARY) and summary.endswith("."):
+                    yield inner.as_posix(), body, summary
+
+
+def _docstrings(source):
+    """Return the docstrings of a source, in its order."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SyntaxWarning)  # of backslashes in others' code
+        tree = ast.parse(source)
+    kinds = ast.Module | ast.ClassDef | ast.FunctionDef
+    return [text for node in ast.walk(tree) if isinstance(node, kinds) and (text := ast.get_docstring(node))]
+
+
+def _fits(text, words):
+    """Return whether a text has that many words, from the least to the most."""
+    return words[0] <= len(re.findall(r"\w+", text)) <= words[1]
+
+
+def _part(file):
+    """Return 0 (train), 1 (validation) or 2 (test) for a file, which depends on its name alone."""
+    number = hashlib.sha256(file.encode()).digest()[0] % 10
+    return {8: 1, 9: 2}.get(number, 0)
+
+
+LOADERS = {"docstrings": docstrings}
