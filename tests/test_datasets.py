@@ -284,6 +284,31 @@ def test_docstrings_share_no_text_between_parts_and_hold_prose_only():
     assert all(summary.endswith(".") for summary in summaries)
 
 
+def alike(one, other):
+    """The share of three-word sequences that two texts have in common."""
+    one, other = data_docstrings.three_words(one), data_docstrings.three_words(other)
+    return len(one & other) / max(1, len(one | other))
+
+
+def test_docstrings_of_siblings_are_in_one_part_only():
+    """Every prose of validation and test against every one of an earlier part, without the loader's index."""
+    loaded = datasets.load("docstrings")
+    earlier = [data_docstrings.three_words(body) for body in loaded.train.sources]
+    for part in (loaded.validation, loaded.test):
+        own = [data_docstrings.three_words(body) for body in part.sources]
+        shared = ((len(one & other), len(one) + len(other)) for one in own for other in earlier)
+        assert max(both / (total - both) for both, total in shared if total) < 0.3
+        earlier += own
+
+
+def test_a_sibling_of_an_earlier_part_is_left_out():
+    text = "Return the coefficients of a series after division, as an array with the lowest order first."
+    sibling, other = text.replace("series", "polynomial"), "Nothing of this is said anywhere else in these parts."
+    assert alike(text, sibling) > 0.3 > alike(text, other)
+    found = [(1, sibling, "A."), (0, text, "B."), (2, other, "C."), (2, text, "D."), (0, sibling, "E.")]
+    assert data_docstrings._apart(found) == ([(text, "B."), (sibling, "E.")], [], [(other, "C.")])
+
+
 def test_docstrings_of_another_version_are_refused_only_under_the_known_number(monkeypatch):
     known = data_docstrings.PACKAGES["numpy"]
     monkeypatch.setattr(data_docstrings, "PACKAGES", {"numpy": (*known[:2], "0" * 64)})
