@@ -1,6 +1,6 @@
 """Real data that installed packages ship, each with three parts and a stated baseline. Nothing is downloaded."""
 
-from rnnlab import data_digits, data_docstrings, data_recordings, data_series
+from rnnlab import data_digits, data_docstrings, data_recordings, data_reviews, data_series
 from rnnlab.data_digits import Clips
 from rnnlab.data_series import Forecast
 from rnnlab.sequences import Sequences, linear_accuracy, means, summaries
@@ -22,7 +22,9 @@ __all__ = [
     "summaries",
 ]
 
-LOADERS = data_digits.LOADERS | data_docstrings.LOADERS | data_recordings.LOADERS | data_series.LOADERS
+LOADERS = (
+    data_digits.LOADERS | data_docstrings.LOADERS | data_recordings.LOADERS | data_reviews.LOADERS | data_series.LOADERS
+)
 
 
 def load(name):

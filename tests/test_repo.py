@@ -76,6 +76,7 @@ FLOORS = (
         "data_digits",
         "data_docstrings",
         "data_recordings",
+        "data_reviews",
         "data_series",
     },
     {"recurrences", "models", "loops", "datasets"},

@@ -50,7 +50,7 @@ INNER = {
 }
 # `import rnnlab` does not load these.
 APART = ["torch_twin", "doctor", "widgets", "flipbook", "plots", "datasets", "rouge"]
-APART += ["data_digits", "data_docstrings", "data_recordings", "data_series"]
+APART += ["data_digits", "data_docstrings", "data_recordings", "data_reviews", "data_series"]
 
 LITERAL = re.compile(r"(``.+?``|`[^`]+`)")
 EQUATION = re.compile(r"\w+(, \w+)* (=|<-) ")
