@@ -44,7 +44,7 @@ from rnnlab.initializers import (
     spectral_norm,
     spectral_radius,
 )
-from rnnlab.losses import accuracy, cross_entropy, squared_error
+from rnnlab.losses import accuracy, cross_entropy, gaussian_nll, squared_error
 from rnnlab.lstm import LSTMCell
 from rnnlab.models import Model
 from rnnlab.newer_optimizers import Lion, Muon, ScheduleFree
@@ -121,6 +121,7 @@ __all__ = [
     "forget_bias",
     "from_keras",
     "gate_saturation",
+    "gaussian_nll",
     "global_norm",
     "glorot",
     "gradient_flow",

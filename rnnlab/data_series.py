@@ -8,7 +8,7 @@ from rnnlab.checks import positive_integer
 from rnnlab.shipped import Baseline, Dataset, counted, read
 from rnnlab.tasks import Batch
 
-__all__ = ["Forecast", "seattle_weather"]
+__all__ = ["Forecast", "co2", "seattle_weather", "stocks"]
 
 
 class Forecast:
@@ -85,4 +85,82 @@ def seattle_weather():
     )
 
 
-LOADERS = {"seattle_weather": seattle_weather}
+def co2():
+    """Load carbon dioxide in the air at Mauna Loa: 516 monthly means, January 1959 to December 2001, for `Forecast`.
+
+    Each is the mean of the weekly values dated in that month. Three months of 1964 have none; they are filled from what
+    came before alone: the month of the year before, moved by the change between the two years so far,
+    y[t - 12] + y[t - 1] - y[t - 13]. 23 years to train, ten to validate, ten to test.
+    """
+    sha = "16695fa2786e53414e5a6b54767a3fdf5de99cfbc68617f69d1362d92776a92f"
+    rows = list(csv.DictReader(read("statsmodels", "datasets/co2/co2.csv", sha).decode().splitlines()))
+    counted("co2", "weeks", len(rows), 2284)
+    weeks = [[] for _ in range(516)]
+    for row in rows:
+        month = 12 * (int(row["date"][:4]) - 1959) + int(row["date"][4:6]) - 1
+        if row["co2"] and month >= 0:
+            weeks[month].append(float(row["co2"]))
+    counted("co2", "months without a value", sum(not values for values in weeks), 3)
+    months = np.empty((516, 1))
+    for t, values in enumerate(weeks):
+        months[t] = np.mean(values) if values else months[t - 12] + months[t - 1] - months[t - 13]
+    mean, std = months[:276].mean(axis=0), months[:276].std(axis=0)
+    months = (months - mean) / std
+    return Dataset(
+        name="co2",
+        features=("carbon dioxide, monthly mean (parts per million)",),
+        train=months[:276],
+        validation=months[276:396],
+        test=months[396:],
+        mean=mean,
+        std=std,
+        source="C. D. Keeling and T. P. Whorf (2004), as shipped by the package statsmodels",
+        licence="public domain, says statsmodels",
+        baseline=Baseline(
+            "persistence: next month is as this month",
+            "mean squared error, in variances of the training years",
+            Forecast(months[276:396], length=1).baseline,
+        ),
+    )
+
+
+def stocks():
+    """Load monthly returns of five stocks, February 2000 to March 2010: 122 months of 5 numbers.
+
+    A return is 100 times the change of the price's logarithm, close to the change in percent. Google came to the market
+    in August 2004; before it has a return its column is NaN, so choose columns or rows before you train. All are
+    standardized by one mean and one standard deviation, of all training returns together, since Google has only four.
+    59 months to train, 24 to validate, 39 to test.
+    """
+    sha = "f9953ac6693e587476b4ebf2f0b00d9bb95371ca8c39da4cc6155077b3e417cd"
+    rows = list(csv.DictReader(read("vega_datasets", "_data/stocks.csv", sha).decode().splitlines()))
+    counted("stocks", "prices", len(rows), 4 * 123 + 68)
+    names = ("AAPL", "AMZN", "GOOG", "IBM", "MSFT")
+    prices = np.full((123, len(names)), np.nan)
+    for row in rows:
+        month, _, year = row["date"].split()
+        prices[12 * (int(year) - 2000) + MONTHS.index(month), names.index(row["symbol"])] = float(row["price"])
+    returns = 100 * np.diff(np.log(prices), axis=0)
+    mean, std = (np.full(len(names), value) for value in (np.nanmean(returns[:59]), np.nanstd(returns[:59])))
+    returns = (returns - mean) / std
+    validation = returns[59:83] * std + mean
+    return Dataset(
+        name="stocks",
+        features=tuple(f"{name}, log return (%)" for name in names),
+        train=returns[:59],
+        validation=returns[59:83],
+        test=returns[83:],
+        mean=mean,
+        std=std,
+        source="the package vega_datasets, whose files do not say where the prices are from",
+        licence="the files name none; vega_datasets, which ships them, is under the MIT licence",
+        baseline=Baseline(
+            "persistence: next month's price is this month's, a return of 0",
+            "mean absolute error of the log return, in percent",
+            float(np.nanmean(np.abs(validation))),
+        ),
+    )
+
+
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+LOADERS = {"co2": co2, "seattle_weather": seattle_weather, "stocks": stocks}

@@ -3,6 +3,8 @@
 Outputs may have axes of independent runs in front, (*runs, T, B, C): then there is one loss for each run.
 """
 
+import math
+
 import numpy as np
 
 from rnnlab.checks import all_finite, shaped, whole_numbers, zeros_and_ones
@@ -35,6 +37,39 @@ def squared_error(outputs, y, mask):
     weight = _weight(mask, outputs) / outputs.shape[-1]
     difference = outputs - y
     return _total(weight * difference**2), 2 * weight * difference
+
+
+def gaussian_nll(outputs, y, mask):
+    """Return the mean negative log likelihood of normal answers in nats, and its derivative.
+
+    L = mean over selected (t, b) and c of (s + (y - m)^2 exp(-s) + log 2 pi) / 2, s the logarithm of the variance
+
+    Args:
+        outputs: (T, B, 2C), first the C means m, then the C log variances s.
+        y: (T, B, C), targets.
+        mask: (T, B), 1 where a step counts and 0 elsewhere.
+
+    Returns:
+        the loss in nats (float; (*runs,) with runs) and d_outputs, shaped as outputs.
+
+    Raises:
+        TypeError, ValueError: as `squared_error`; outputs must have two numbers for each target.
+
+    >>> round(gaussian_nll(np.zeros((1, 1, 2)), np.ones((1, 1, 1)), np.ones((1, 1)))[0], 4)  # (1 + log 2 pi) / 2
+    1.4189
+    """
+    mask = _check(outputs, mask)
+    if outputs.shape[-1] % 2:
+        raise ValueError(f"expected a mean and a log variance for each target, got {outputs.shape[-1]} outputs")
+    m, s = np.split(outputs, 2, axis=-1)
+    shaped(y, _shape(y, m, 3), "y", "one target for each mean")
+    if y.dtype != outputs.dtype:
+        raise TypeError(f"expected one dtype, got outputs of {outputs.dtype} and y of {y.dtype}; use astype")
+    all_finite(y, "y")
+    weight, difference = _weight(mask, outputs) / m.shape[-1], m - y
+    scaled = difference * np.exp(-s)
+    loss = _total(weight * (s + difference * scaled + math.log(2 * math.pi)) / 2)
+    return loss, np.concatenate([weight * scaled, weight * (1 - difference * scaled) / 2], axis=-1)
 
 
 def cross_entropy(outputs, y, mask):

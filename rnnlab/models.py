@@ -42,7 +42,7 @@ class Model:
     Args:
         cell: an `RNNCell`, `LSTMCell` or `GRUCell`.
         output_size: C, numbers (or classes) in one output.
-        loss: `squared_error` or `cross_entropy`, or a function of the same form.
+        loss: `squared_error`, `gaussian_nll` (with output_size 2C) or `cross_entropy`, or a function of the same form.
         layers, bidirectional: see `Stack`; parameters then have torch's names with _l0, _l0_reverse, ...
 
     >>> from rnnlab.cells import RNNCell

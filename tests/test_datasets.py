@@ -414,3 +414,43 @@ def test_rouge_by_hand(summary, reference, one, two, longest):
     assert rouge.rouge_n(summary, reference) == pytest.approx(one)
     assert rouge.rouge_n(summary, reference, 2) == pytest.approx(two)
     assert rouge.rouge_l(summary, reference) == pytest.approx(longest)
+
+
+# ---------------------------------------------------------------- carbon dioxide and stocks
+
+
+def test_co2_is_the_monthly_means_of_the_file_and_gaps_are_filled_from_the_past():
+    pd = pytest.importorskip("pandas")
+    statsmodels = pytest.importorskip("statsmodels.datasets.co2.data")
+    air = datasets.load("co2")
+    assert [len(part) for part in (air.train, air.validation, air.test)] == [276, 120, 120]
+    ours = np.concatenate([air.train, air.validation, air.test])[:, 0] * air.std + air.mean
+    weeks = statsmodels.load_pandas().data.co2
+    theirs = weeks.groupby(weeks.index.to_period("M")).mean()["1959":]
+    assert len(theirs) == 516 and list(map(str, theirs.index[theirs.isna()])) == ["1964-02", "1964-03", "1964-04"]
+    known = theirs.notna().to_numpy()
+    np.testing.assert_allclose(ours[known], theirs[known], rtol=1e-12)
+    for t in np.flatnonzero(~known):
+        assert ours[t] == pytest.approx(ours[t - 12] + ours[t - 1] - ours[t - 13], abs=1e-9)
+    interpolated = theirs.interpolate()  # looks into the future
+    assert abs(ours[~known] - interpolated[~known]).max() < 1.5
+    assert isinstance(theirs.index, pd.PeriodIndex)
+    np.testing.assert_allclose((air.train.mean(), air.train.std()), (0, 1), atol=1e-12)
+
+
+def test_stocks_are_the_log_returns_of_the_file():
+    pd = pytest.importorskip("pandas")
+    shares = datasets.load("stocks")
+    assert [len(part) for part in (shares.train, shares.validation, shares.test)] == [59, 24, 39]
+    ours = np.concatenate([shares.train, shares.validation, shares.test]) * shares.std + shares.mean
+    folder = Path(importlib.util.find_spec("vega_datasets").submodule_search_locations[0])
+    table = pd.read_csv(folder / "_data/stocks.csv")
+    table["date"] = pd.to_datetime(table.date, format="%b %d %Y")
+    prices = table.pivot(index="date", columns="symbol", values="price")
+    assert [name.partition(",")[0] for name in shares.features] == list(prices.columns)
+    theirs = 100 * np.log(prices / prices.shift())[1:]
+    np.testing.assert_allclose(ours, theirs, rtol=1e-9)
+    assert np.isnan(ours[:, 2]).sum() == 55 and not np.isnan(np.delete(ours, 2, axis=1)).any()
+    known = shares.train[~np.isnan(shares.train)]
+    np.testing.assert_allclose((known.mean(), known.std()), (0, 1), atol=1e-12)
+    assert shares.baseline.value == pytest.approx(np.nanmean(abs(theirs["2005":"2006"])))

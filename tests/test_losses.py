@@ -54,3 +54,32 @@ def test_accuracy_counts_the_selected_steps_only():
 def test_an_empty_mask_is_an_error():
     with pytest.raises(ValueError, match="mask that selects at least one step"):
         rl.squared_error(np.zeros((1, 1, 1)), np.zeros((1, 1, 1)), np.zeros((1, 1)))
+
+
+@given(sizes, sizes, sizes, st.integers(0, 10**6))
+def test_the_normal_likelihood_has_its_derivative_and_torchs_value(T, B, C, seed):
+    torch = pytest.importorskip("torch")
+    outputs, _, mask = random_case(T, B, 2 * C, seed, classes=False)
+    y = np.random.default_rng(seed).normal(size=(T, B, C))
+    loss, d_outputs = rl.gaussian_nll(outputs, y, mask)
+    reference = finite_differences(lambda: rl.gaussian_nll(outputs, y, mask)[0], outputs)
+    np.testing.assert_allclose(d_outputs, reference, atol=1e-7)
+    mean, variance = torch.tensor(outputs[mask == 1][:, :C]), torch.tensor(outputs[mask == 1][:, C:]).exp()
+    theirs = torch.nn.GaussianNLLLoss(full=True, eps=1e-300)(mean, torch.tensor(y[mask == 1]), variance)
+    assert loss == pytest.approx(theirs.item(), rel=1e-12)
+    planted = np.concatenate([d_outputs[..., :C], 2 * d_outputs[..., C:]], axis=-1)  # as for log sd, not log variance
+    assert np.abs(planted - reference).max() > 1e-4
+
+
+def test_runs_have_one_likelihood_each_and_outputs_come_in_pairs():
+    rng = np.random.default_rng(0)
+    outputs, y, mask = rng.normal(size=(3, 4, 2, 6)), rng.normal(size=(4, 2, 3)), np.ones((4, 2))
+    losses, d_outputs = rl.gaussian_nll(outputs, y, mask)
+    for r in range(3):
+        loss, d_one = rl.gaussian_nll(outputs[r], y, mask)
+        assert losses[r] == pytest.approx(loss, rel=1e-12)
+        np.testing.assert_allclose(d_outputs[r], d_one, atol=1e-15)
+    with pytest.raises(ValueError, match="a mean and a log variance for each target, got 5 outputs"):
+        rl.gaussian_nll(outputs[0, ..., :5], y, mask)
+    with pytest.raises(ValueError, match=r"expected y of shape \(4, 2, 3\)"):
+        rl.gaussian_nll(outputs[0], outputs[0], mask)

@@ -48,6 +48,7 @@ FLOORS = (
         "recording",
         "shipped",
         "texts",
+        "forecasts",
     },
     {
         "lstm",

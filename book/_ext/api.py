@@ -49,7 +49,7 @@ INNER = {
     "readout",
 }
 # `import rnnlab` does not load these.
-APART = ["torch_twin", "doctor", "widgets", "flipbook", "plots", "datasets", "rouge"]
+APART = ["torch_twin", "doctor", "widgets", "flipbook", "plots", "datasets", "rouge", "forecasts"]
 APART += ["data_digits", "data_docstrings", "data_recordings", "data_reviews", "data_series"]
 
 LITERAL = re.compile(r"(``.+?``|`[^`]+`)")
