@@ -3,7 +3,7 @@
 from rnnlab import data_digits, data_docstrings, data_recordings, data_reviews, data_series
 from rnnlab.data_digits import Clips
 from rnnlab.data_series import Forecast
-from rnnlab.sequences import Sequences, linear_accuracy, means, summaries
+from rnnlab.sequences import Sequences, linear_accuracy, means, nearest_accuracy, summaries
 from rnnlab.shipped import Baseline, Dataset
 from rnnlab.texts import Alphabet, Pairs, Texts
 
@@ -19,6 +19,7 @@ __all__ = [
     "linear_accuracy",
     "load",
     "means",
+    "nearest_accuracy",
     "summaries",
 ]
 

@@ -161,3 +161,19 @@ def linear_accuracy(train, test, features=means):
     weight = np.linalg.pinv(inner.T @ inner / len(x), hermitian=True) @ centers.T
     scores = features(test) @ weight - (centers * weight.T).sum(axis=1) / 2
     return float((present[scores.argmax(axis=1)] == test.labels).mean())
+
+
+def nearest_accuracy(train, test):
+    """Return the share of `test` whose nearest sequence in `train` has its label, by the Euclidean distance.
+
+    Args:
+        train, test: `Sequences` that are all of one length.
+
+    Raises:
+        ValueError: they are not.
+    """
+    lengths = np.unique(np.concatenate([train.lengths, test.lengths]))
+    if len(lengths) > 1:
+        raise ValueError(f"expected sequences of one length, got {lengths.min()} to {lengths.max()} steps")
+    apart = ((test.x[:, :, None] - train.x[:, None]) ** 2).sum(axis=(0, 3))
+    return float((train.labels[apart.argmin(axis=1)] == test.labels).mean())
