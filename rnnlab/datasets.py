@@ -1,7 +1,8 @@
 """Real data that installed packages ship, each with three parts and a stated baseline. Nothing is downloaded."""
 
-from rnnlab import data_digits, data_docstrings, data_recordings, data_reviews, data_series
+from rnnlab import data_digits, data_docstrings, data_python_docs, data_recordings, data_reviews, data_series
 from rnnlab.data_digits import Clips
+from rnnlab.data_python_docs import Documents
 from rnnlab.data_series import Forecast
 from rnnlab.sequences import Sequences, linear_accuracy, means, nearest_accuracy, summaries
 from rnnlab.shipped import Baseline, Dataset
@@ -12,6 +13,7 @@ __all__ = [
     "Baseline",
     "Clips",
     "Dataset",
+    "Documents",
     "Forecast",
     "Pairs",
     "Sequences",
@@ -24,7 +26,12 @@ __all__ = [
 ]
 
 LOADERS = (
-    data_digits.LOADERS | data_docstrings.LOADERS | data_recordings.LOADERS | data_reviews.LOADERS | data_series.LOADERS
+    data_digits.LOADERS
+    | data_docstrings.LOADERS
+    | data_python_docs.LOADERS
+    | data_recordings.LOADERS
+    | data_reviews.LOADERS
+    | data_series.LOADERS
 )
 
 

