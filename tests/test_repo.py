@@ -50,6 +50,8 @@ FLOORS = (
         "texts",
         "ngrams",
         "forecasts",
+        "ctc",
+        "ctc_decoding",
     },
     {
         "lstm",
