@@ -22,8 +22,8 @@ def write_in_one_process(app, env):
 def setup(app):
     """Ask for as many processes as there are processors, since `jupyter-book build` has no option for it.
 
-    The kernels that they start get one thread each: threads of PyTorch that wait for a busy processor made a lesson of 20
-    seconds one of six minutes.
+    The kernels that they start get one thread each: PyTorch's threads, waiting for a busy processor, made a lesson of
+    20 seconds one of six minutes.
     """
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     app.parallel = max(app.parallel, os.cpu_count() or 1)
