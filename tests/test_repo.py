@@ -2,6 +2,7 @@
 
 import ast
 import importlib.metadata
+import json
 import os
 import re
 import shutil
@@ -415,3 +416,13 @@ def test_no_product_is_stored():
         r"^(?:\.venv|logs|build|book/_build|notebooks/coursework/(?!source/)[^/]+/)|\.(?:db|csv|pyc)$"
     )
     assert [name for name in names if products.search(name)] == []
+
+
+# ---------------------------------------------------------------- lessons
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb")), ids=lambda path: path.stem)
+def test_a_code_cell_of_a_lesson_has_at_most_25_lines(path):
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    sources = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    assert not [source.splitlines()[0] for source in sources if len(source.splitlines()) > 25]
