@@ -33,6 +33,7 @@ FLOORS = (
         "unrolled",
         "operands",
         "batches",
+        "copying",
         "rouge",
     },
     {
