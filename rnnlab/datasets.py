@@ -1,6 +1,14 @@
 """Real data that installed packages ship, each with three parts and a stated baseline. Nothing is downloaded."""
 
-from rnnlab import data_digits, data_docstrings, data_python_docs, data_recordings, data_reviews, data_series
+from rnnlab import (
+    data_dates,
+    data_digits,
+    data_docstrings,
+    data_python_docs,
+    data_recordings,
+    data_reviews,
+    data_series,
+)
 from rnnlab.data_digits import Clips
 from rnnlab.data_python_docs import Documents
 from rnnlab.data_series import Forecast
@@ -26,7 +34,8 @@ __all__ = [
 ]
 
 LOADERS = (
-    data_digits.LOADERS
+    data_dates.LOADERS
+    | data_digits.LOADERS
     | data_docstrings.LOADERS
     | data_python_docs.LOADERS
     | data_recordings.LOADERS

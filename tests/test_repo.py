@@ -35,6 +35,7 @@ FLOORS = (
         "batches",
         "copying",
         "rouge",
+        "decoding",
     },
     {
         "cells",
@@ -65,6 +66,7 @@ FLOORS = (
         "bptt",
         "regularizers",
         "sequences",
+        "analogies",
         "adagrads",
         "adams",
         "adaptive_clipping",
@@ -79,6 +81,7 @@ FLOORS = (
         "newer_optimizers",
         "frameworks",
         "conversions",
+        "data_dates",
         "data_digits",
         "data_docstrings",
         "data_python_docs",
