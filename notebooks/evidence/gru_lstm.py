@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from ladders import best_of, climb
 from tqdm import tqdm
 
 import rnnlab as rl
@@ -77,19 +78,11 @@ def row(history, problem, updates):
 
 def tune(task, equal, kind):
     """Return the pilot losses of each rate tried: all of RATES, and on along LADDER while an outer one is best."""
-    trials, wanted = {}, list(RATES)
-    while wanted:
-        lr = wanted.pop(0)
-        trials[lr] = [one["mean_loss"] for one in run(task, equal, kind, lr, PILOT_SEEDS)]
-        if not wanted:
-            at = LADDER.index(best_of(trials))
-            wanted = [near for near in LADDER[max(at - 1, 0) : at + 2] if near not in trials]
-    return trials
-
-
-def best_of(trials):
-    """Return the rate with the lowest mean loss over the pilot seeds."""
-    return min(trials, key=lambda lr: np.mean(trials[lr]))
+    return climb(
+        lambda lr: [one["mean_loss"] for one in run(task, equal, kind, lr, PILOT_SEEDS)],
+        RATES,
+        LADDER,
+    )
 
 
 def main():

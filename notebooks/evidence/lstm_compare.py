@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from ladders import best_of, climb
 from tqdm import tqdm
 
 import rnnlab as rl
@@ -102,19 +103,11 @@ def row(history, task, updates):
 
 def tune(experiment, method):
     """Return the pilot losses of each rate tried: all of RATES, and on along the ladder while an outer one is best."""
-    trials, wanted, ladder = {}, list(RATES[experiment]), LADDERS[experiment]
-    while wanted:
-        lr = wanted.pop(0)
-        trials[lr] = [one["mean_loss"] for one in run(experiment, method, lr, PILOT_SEEDS)]
-        if not wanted:
-            at = ladder.index(best_of(trials))
-            wanted = [near for near in ladder[max(at - 1, 0) : at + 2] if near not in trials]
-    return trials
-
-
-def best_of(trials):
-    """Return the rate with the lowest mean loss over the pilot seeds."""
-    return min(trials, key=lambda lr: np.mean(trials[lr]))
+    return climb(
+        lambda lr: [one["mean_loss"] for one in run(experiment, method, lr, PILOT_SEEDS)],
+        RATES[experiment],
+        LADDERS[experiment],
+    )
 
 
 def main():
