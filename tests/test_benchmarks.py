@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import rnnlab as rl
-from benchmarks import contenders, textbook
+from benchmarks import bench_ctc, contenders, textbook
 from rnnlab import gathering
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -67,3 +67,9 @@ def test_runs_are_stacked_only_where_the_record_has_them_faster():
     for row in record["sweeps"]:
         limit = 0.9 if row["stacks"] else 0.75  # where nothing stacks both do the same, and a sweep's own work is noisy
         assert row["ms"]["alone"] > limit * row["ms"]["as it comes"], row
+
+
+def test_both_losses_of_the_ctc_benchmark_have_the_same_gradient():
+    ours, theirs = (run() for run in bench_ctc.both(40, 3, 6, 4).values())
+    assert np.abs(theirs).max() > 1e-3
+    np.testing.assert_allclose(ours, theirs, atol=1e-5)
