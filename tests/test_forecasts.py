@@ -137,7 +137,7 @@ def test_blocks_and_lags_allow_for_autocorrelation_and_without_them_it_shows():
 
 
 def test_the_error_is_that_of_statsmodels():
-    statsmodels = pytest.importorskip("statsmodels.api")
+    statsmodels, stattools = map(pytest.importorskip, ("statsmodels.api", "statsmodels.tsa.stattools"))
     row = autocorrelated(80, 0.5, 1)[0] + 0.3
     for lags in (0, 1, 5):
         kernel = {"maxlags": lags, "use_correction": False, "kernel": "bartlett"}
@@ -145,6 +145,8 @@ def test_the_error_is_that_of_statsmodels():
         ours = diebold_mariano(row, lags)
         assert ours.error == pytest.approx(theirs.bse[0], rel=1e-10)
         assert (ours.statistic, ours.p) == pytest.approx((theirs.tvalues[0], theirs.pvalues[0]), rel=1e-8)
+        test = stattools.diebold_mariano_test(0 * row, row, 0 * row, lags=lags, criterion=lambda y, forecast: forecast)
+        assert (ours.statistic, ours.p) == pytest.approx((test.statistic, test.pvalue), rel=1e-8)
 
 
 def test_seeds_widen_the_interval_and_missing_values_are_left_out():
