@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_digits
 
 import rnnlab as rl
 from rnnlab import data_digits, data_docstrings, datasets, rouge, shipped
@@ -332,25 +333,38 @@ def digits():
 
 
 def test_a_digit_moves_as_its_caption_says(digits):
-    """The centre of the brightness moves by one pixel a frame, along the first way and then along the second."""
+    """By the corners, and by the pixels: what moves along with the corner stays the same but for the noise."""
     for part in (digits.train, digits.validation, digits.test):
-        rows = np.arange(20.0)
-        mass = part.frames.sum(axis=(2, 3))
-        np.testing.assert_allclose(mass, np.broadcast_to(mass[0], mass.shape), rtol=1e-5)  # nothing leaves the frame
-        centers = np.stack([(part.frames.sum(axis=3) @ rows) / mass, (part.frames.sum(axis=2) @ rows) / mass], axis=2)
-        moves = np.diff(centers, axis=0).round(3)
+        moves = np.diff(part.corners, axis=0)
         for b, caption in enumerate(part.captions):
             route = [data_digits.WAYS[way] for way in caption.split(" moves ")[1].split(", then ")]
             assert tuple(moves[0, b]) == route[0] and tuple(moves[-1, b]) == route[-1]
             turns = (np.diff(moves[:, b], axis=0) != 0).any(axis=1).sum()
             assert turns == len(route) - 1 and set(map(tuple, moves[:, b])) == set(route)
+    part = digits.validation
+    rows, columns = (part.corners[..., axis, None] + np.arange(8) for axis in (0, 1))
+    t, b = np.ogrid[: len(rows), : len(part)]
+    windows = part.frames[t[..., None, None], b[..., None, None], rows[..., None], columns[:, :, None]]
+    grey = np.abs(windows.mean(axis=0) - 0.5) < 0.1  # where the cut to 0 and 1 is far
+    assert np.sqrt(windows.var(axis=0, ddof=1)[grey].mean()) == pytest.approx(0.1, abs=0.003)
+    assert part.frames.min() == 0 and part.frames.max() == 1
+
+
+def test_a_clip_shows_the_image_that_it_names(digits):
+    images = load_digits()
+    for part in (digits.train, digits.test):
+        assert [data_digits.DIGITS[label] for label in images.target[part.images]] == [
+            caption.split()[1] for caption in part.captions
+        ]
+        b = np.random.default_rng().integers(len(part))
+        windows = [part.frames[t, b, r : r + 8, c : c + 8] for t, (r, c) in enumerate(part.corners[:, b])]
+        both = np.corrcoef(np.mean(windows, axis=0).ravel(), images.data[part.images[b]])
+        assert both[0, 1] > 0.95
 
 
 def test_the_parts_share_no_handwriting_and_the_held_pairs_are_never_trained_on(digits):
-    def images(part):
-        return {frame[frame.any(axis=1)][:, frame.any(axis=0)].tobytes() for frame in part.frames[0]}
-
-    assert len(images(digits.train) & images(digits.test)) <= 2  # two people may have drawn the same
+    parts = [set(part.images) for part in (digits.train, digits.validation, digits.test)]
+    assert sum(map(len, parts)) == len(set.union(*parts))
     trained = set(digits.train.captions)
     assert len(trained) == 128 and not digits.train.unseen.any()
     for part in (digits.validation, digits.test):
@@ -358,11 +372,24 @@ def test_the_parts_share_no_handwriting_and_the_held_pairs_are_never_trained_on(
         assert all((caption in trained) != new for caption, new in zip(part.captions, part.unseen, strict=True))
     some = digits.test.take(digits.test.unseen)
     assert len(some) == 300 and some.frames.shape == (9, 300, 20, 20) and some.unseen.all()
+    assert some.corners.shape == (9, 300, 2) and len(some.images) == 300
+
+
+@pytest.mark.parametrize("known", [16, 50])
+def test_fewer_pairs_to_train_on_leave_the_other_parts_alone(digits, known):
+    few = data_digits.moving_digits(known)
+    captions = set(few.train.captions)
+    assert len(captions) == known and len(few.train) == 4000 and captions < set(digits.train.captions)
+    assert len({caption.split()[1] for caption in captions}) == 10
+    assert len({caption.split(" moves ")[1] for caption in captions}) == 16
+    np.testing.assert_array_equal(few.test.frames, digits.test.frames)
+    with pytest.raises(ValueError, match="known from 16 to 128"):
+        data_digits.moving_digits(15)
 
 
 def test_the_baseline_of_captions_by_hand():
     train, test = (
-        datasets.Clips(np.zeros((1, n, 1, 1)), captions, np.zeros(n, bool))
+        datasets.Clips(np.zeros((1, n, 1, 1)), captions, np.zeros(n, bool), np.zeros((1, n, 2), int), np.zeros(n, int))
         for captions in (["a one moves up"] * 2 + ["a two moves up, then down"], ["a two moves left"])
         for n in [len(captions)]
     )

@@ -51,6 +51,7 @@ FLOORS = (
         "recording",
         "shipped",
         "texts",
+        "convolutions",
         "ngrams",
         "forecasts",
         "ctc",
