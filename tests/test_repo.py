@@ -56,6 +56,7 @@ FLOORS = (
         "forecasts",
         "ctc",
         "ctc_decoding",
+        "warping",
     },
     {
         "lstm",

@@ -50,7 +50,7 @@ INNER = {
 }
 # `import rnnlab` does not load these.
 APART = ["torch_twin", "doctor", "widgets", "flipbook", "plots", "datasets", "rouge", "ngrams", "forecasts"]
-APART += ["convolutions", "copying", "ctc", "ctc_decoding", "decoding", "analogies", "data_dates"]
+APART += ["convolutions", "copying", "ctc", "ctc_decoding", "decoding", "analogies", "data_dates", "warping"]
 APART += ["data_digits", "data_docstrings", "data_python_docs", "data_recordings", "data_reviews", "data_series"]
 
 LITERAL = re.compile(r"(``.+?``|`[^`]+`)")
