@@ -243,12 +243,15 @@ def test_the_explorables_say_what_the_data_say(lesson, loaded):
         b = lesson["ERRORS"][state["error"] - 1]
         (ax,) = axes_of(lesson["mistakes"], **state)
         sentence = lesson["mistakes"](ax, **state)
-        assert f"Right is {lesson['WANTED'][b]}. The network says {lesson['FOUND'][b]}" in sentence
+        wanted, found = (lesson["spoken"](lesson[name][b]) for name in ("WANTED", "FOUND"))
+        assert f"Right is {wanted}. The network says {found}" in sentence
         assert lesson["FOUND"][b] != lesson["WANTED"][b]
     last = max(lesson["KEPT"])
     for stream, b in enumerate(lesson["PICKED"], start=1):
         axes = axes_of(lesson["learning"], update=last, stream=stream)
-        assert f"it says {lesson['FOUND'][b]}" in lesson["learning"](axes, update=last, stream=stream)
+        assert f"it says {lesson['spoken'](lesson['FOUND'][b])}," in lesson["learning"](
+            axes, update=last, stream=stream
+        )
     assert "it says nothing" in lesson["learning"](
         axes_of(lesson["learning"], update=25, stream=1), update=25, stream=1
     )
