@@ -1,15 +1,20 @@
 """The two data sets of lesson 20a, what it says and shows, and parts of its record computed again."""
 
 import importlib.util
+import json
+import random
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from statsmodels.stats.proportion import proportion_confint
 
-from evidence import script
-from rnnlab import datasets
+from drawings import assert_lines_stay_inside, axes_of
+from evidence import EVIDENCE, script, skip_unless_exact
+from explorables import load
+from rnnlab import datasets, warping
 
 NOTEBOOK = Path(__file__).resolve().parents[1] / "notebooks" / "20_video_a_actions.ipynb"
 FILES = Path(importlib.util.find_spec("sktime").submodule_search_locations[0], "datasets/data")
@@ -236,3 +241,228 @@ def test_a_short_training_learns(study):
     assert np.mean(hopeless[-5:]) > 2 * np.mean(losses[-5:]), (
         "it learned the labels of these tracks, and not any labels"
     )
+
+
+# ---------------------------------------------------------------- the record
+
+
+@pytest.fixture(scope="module")
+def record():
+    """What the script stored."""
+    return json.loads((EVIDENCE / "actions.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def arrays():
+    """The parameters of the saved networks."""
+    with np.load(EVIDENCE / "actions_model.npz", allow_pickle=False) as file:
+        return dict(file)
+
+
+def parameters(arrays, path):
+    return {key.rpartition("/")[2]: array for key, array in arrays.items() if key.startswith(path + "/")}
+
+
+NAMES = ("gunpoint", "basic_motions")
+
+
+def test_the_record_is_whole_and_fair(study, rivals, record):
+    for name in NAMES:
+        rows, test = record["tuning"][name], record["test"][name]
+        for method in (*rivals.METHODS, "LSTM"):
+            assert len(rows[method]) == rivals.TRIALS
+        plain = study.best(rows["LSTM"])
+        assert plain["wrong"] == min(row["wrong"] for row in rows["LSTM"])
+        factors = {kind: set() for kind in study.AUGMENTATIONS}
+        for row in rows["augmented"]:
+            assert (row["stride"], row["reading"]) == (plain["stride"], plain["reading"])
+            factors[row["augmentation"]].add(round(row["lr"] / plain["lr"], 3))
+        assert all(found == set(study.FACTORS) for found in factors.values())
+        cases = len(datasets.load(name).test)
+        for method, one in test.items():
+            assert one["setting"] == study.chosen(rows, method)
+            alone = method in rivals.METHODS and method != "random convolutions"
+            assert len(one["answers"]) == (1 if alone else len(study.SEEDS))
+            assert all(len(said) == cases for said in one["answers"])
+    lrs = [row["lr"] for row in record["tuning"]["gunpoint"]["LSTM"]]
+    assert [one["lr"] for one in study.settings_of_the_network()] == lrs and len(set(lrs)) > 20
+
+
+def test_no_answer_on_the_test_part_chose_anything(record):
+    """The rows that settings are chosen by hold cross-validation only: at most 50 and 40 can be wrong."""
+    for name, most in zip(NAMES, (50, 40), strict=True):
+        for rows in record["tuning"][name].values():
+            assert all(0 <= row["wrong"] <= most and not {"answers", "test"} & row.keys() for row in rows)
+
+
+def test_the_cheap_methods_are_as_stored(study, rivals, record):
+    """Scores differ in the last digits between processors, so one answer may turn where two classes are level."""
+    for name in NAMES:
+        (x, labels), (asked, _), _ = study.load(name)
+        x, asked = x.astype(float), asked.astype(float)
+        for method in ("nearest, Euclidean", "linear on summaries"):
+            answers, settings = rivals.METHODS[method]
+            wrong = rivals.judged(answers, x, labels, settings)
+            assert np.abs(wrong - [row["wrong"] for row in record["tuning"][name][method]]).max() <= 1
+        for method, seed in ((one, 0) for one in rivals.METHODS if one != "random convolutions"):
+            answers, _ = rivals.METHODS[method]
+            said = answers(x, labels, asked, [record["test"][name][method]["setting"]], seed)[0].argmax(axis=1)
+            stored = np.array([int(c) for c in record["test"][name][method]["answers"][0]])
+            assert (said != stored).sum() <= 1, (name, method)
+
+
+def test_random_convolutions_of_a_random_seed_are_as_stored(study, rivals, record):
+    name, number = random.choice(NAMES), random.randrange(len(study.SEEDS))
+    (x, labels), (asked, _), _ = study.load(name)
+    one = record["test"][name]["random convolutions"]
+    scores = rivals.convolutions(x.astype(float), labels, asked.astype(float), [one["setting"]], study.SEEDS[number])
+    assert sum(str(a) != b for a, b in zip(scores[0].argmax(axis=1), one["answers"][number], strict=True)) <= 1
+
+
+def test_the_saved_networks_give_the_stored_answers(study, record, arrays):
+    """Float32 rounds differently on other processors: one case near the border may turn."""
+    for name in NAMES:
+        ours, _ = study.ours_and_rival(record, name)
+        _, (asked, truth), classes = study.load(name)
+        one = record["test"][name][ours]
+        for number, seed in enumerate(study.SEEDS):
+            belief = study.beliefs(parameters(arrays, f"{name}/{ours}/{seed}"), asked, classes, one["setting"])
+            said = "".join(map(str, belief[-1].argmax(axis=1)))
+            assert sum(a != b for a, b in zip(said, one["answers"][number], strict=True)) <= 1
+            gap = np.abs(np.subtract(study.network_early(belief, truth), record["early"][name][ours][number]))
+            assert gap.max() <= 2
+    assert sum(array.nbytes for array in arrays.values()) < 400_000
+    assert all(array.dtype == np.float32 for array in arrays.values())
+
+
+def test_a_random_final_network_is_exactly_as_stored(study, record):
+    skip_unless_exact(record["made"])
+    name, number = random.choice(NAMES), random.randrange(len(study.SEEDS))
+    (x, labels), (asked, _), classes = study.load(name)
+    one = record["test"][name]["LSTM"]
+    params, _ = study.learn(x, labels, classes, one["setting"], study.SEEDS[number])
+    said = study.beliefs(params, asked, classes, one["setting"])[-1].argmax(axis=1)
+    assert "".join(map(str, said)) == one["answers"][number]
+
+
+def test_a_random_trial_is_exactly_as_stored(study, record):
+    skip_unless_exact(record["made"])
+    name = random.choice(NAMES)
+    (x, labels), _, classes = study.load(name)
+    row = random.choice([row for row in record["tuning"][name]["LSTM"] if row["stride"] == 5])
+    assert row == {key: row[key] for key in ("stride", "reading", "lr")} | study.network_judged(x, labels, classes, row)
+
+
+def test_early_answers_without_recurrence_are_as_stored(study, rivals, record):
+    (x, labels), (asked, truth), _ = study.load("gunpoint")
+    answers, _ = rivals.METHODS["nearest, Euclidean"]
+    setting = record["test"]["gunpoint"]["nearest, Euclidean"]["setting"]
+    again = study.rival_early(answers, setting, x, labels, asked, truth, ["given", "as seen"])
+    for view, curve in again.items():
+        assert np.abs(np.subtract(curve, record["early"]["gunpoint"]["nearest, Euclidean"][view])).max() <= 1
+    whole = study.rights(record, "gunpoint", "nearest, Euclidean").sum()
+    assert record["early"]["gunpoint"]["nearest, Euclidean"]["given"][-1] == whole
+
+
+def test_the_rows_for_the_table_follow_from_the_record(study, record):
+    again = study.applications(record)
+    assert [row["data"] for row in again] == list(NAMES)
+    for row, stored in zip(again, record["application"], strict=True):
+        assert row.keys() == stored.keys()
+        for key in row:
+            assert row[key] == (
+                pytest.approx(stored[key], abs=0.02) if key in ("difference", "interval") else stored[key]
+            )
+        ours = 100 * study.rights(record, row["data"], study.ours_and_rival(record, row["data"])[0]).mean()
+        assert row["ours"] == pytest.approx(ours, abs=0.01)
+        assert row["difference"][0] <= row["ours"] - row["baseline"] <= row["difference"][1]
+
+
+def test_the_bootstrap_against_a_known_case(study):
+    """Two methods that differ on 10 of 100 cases at random: the interval is that of the normal approximation."""
+    one, other = np.ones((1, 100), bool), np.ones((1, 100), bool)
+    other[0, :10] = False
+    mean, (low, high) = study.apart(one, other)
+    assert (
+        mean == pytest.approx(10)
+        and low == pytest.approx(10 - 5.9, abs=1.5)
+        and high == pytest.approx(10 + 5.9, abs=1.5)
+    )
+    assert study.apart(one, one) == (0.0, [0.0, 0.0])
+
+
+# ---------------------------------------------------------------- the lesson
+
+
+@pytest.fixture(scope="module")
+def lesson():
+    """The lesson after all its cells have run."""
+    return load(NOTEBOOK)
+
+
+def test_wilsons_interval_is_that_of_statsmodels(lesson):
+    for right, cases in ((40, 40), (137, 150), (0, 7), (20, 40)):
+        theirs = proportion_confint(right, cases, method="wilson")
+        np.testing.assert_allclose(lesson.namespace["wilson"](right, cases, 1.959964), theirs, atol=1e-6)
+    assert lesson.namespace["needed"] == 6 and 2 * 0.5**6 < 0.05 < 2 * 0.5**5
+
+
+def test_the_sentence_of_an_alignment_is_the_warped_distance(lesson):
+    space, one = lesson.namespace, lesson.explorables["alignment"]
+    for state in random.sample(list(one.grid()), 4):
+        a, b = (space["x"][:, [number]].astype(float) for number in space["PAIRS"][state["pair"]])
+        distance = warping.warped_distances(a, b, state["window"])[0, 0]
+        axes = axes_of(one, **state)
+        assert f"distance {distance:.2f};" in one.fn(axes, **state)
+        path = np.array([axes[1].lines[0].get_xdata(), axes[1].lines[0].get_ydata()]).T
+        assert np.abs(path[:, 0] - path[:, 1]).max() <= state["window"] and tuple(path[-1]) == (149, 149)
+
+
+def test_the_flow_is_that_of_torch(lesson, study):
+    """Relative gradient norms of one network, by autograd through torch's own LSTM, state by state."""
+    space = lesson.namespace
+    for reading in study.READINGS:
+        params = {key: torch.tensor(value, dtype=torch.float64) for key, value in
+                  parameters(space["arrays"], f"gradient/5 {reading}").items()}  # fmt: skip
+        cell = torch.nn.LSTMCell(1, study.HIDDEN, dtype=torch.float64)
+        cell.load_state_dict({key: params[key] for key in cell.state_dict()})
+        frames, states, outputs = torch.tensor(space["x"][::5].astype(float)), [], []
+        state = (torch.zeros(frames.shape[1], study.HIDDEN, dtype=torch.float64),) * 2
+        for frame in frames:
+            state = cell(frame, state)
+            state[0].retain_grad()
+            states.append(state[0])
+            outputs.append(state[0] @ params["weight_out"].T + params["bias_out"])
+        outputs, y = torch.stack(outputs), torch.tensor(space["labels"])
+        asked = {"last": outputs[-1:], "mean": outputs.mean(dim=0, keepdim=True), "every": outputs}[reading]
+        F.cross_entropy(asked.flatten(0, 1), y.repeat(len(asked))).backward()
+        norms = np.array([one.grad.norm().item() for one in states])
+        np.testing.assert_allclose(space["flow"](5, reading, "after"), norms / norms.max(), rtol=1e-6, atol=1e-14)
+
+
+def test_early_curves_show_the_record(lesson, record, study):
+    one, space = lesson.explorables["early_answers"], lesson.namespace
+    axes = axes_of(one, view="hand, seen so far", method="LSTM, every step")
+    shown = np.asarray(axes[0].lines[-1].get_ydata())
+    np.testing.assert_allclose(shown, np.mean(record["early"]["gunpoint"]["LSTM, as seen"], axis=0) / 1.5)
+    assert space["early"]("hand, seen so far", "LSTM") is None
+    for view, name in (("hand, whole video", "gunpoint"), ("watch", "basic_motions")):
+        for method in ("LSTM", "LSTM, every step"):
+            assert space["early"](view, method)[-1] == pytest.approx(space["accuracy"](name, method).mean())
+
+
+def test_the_hard_cases_are_those_that_somebody_misses(lesson, study, record):
+    share, cases = lesson.namespace["errors"]("gunpoint")
+    missed = np.any([~study.rights(record, "gunpoint", method).all(axis=0) for method in share], axis=0)
+    assert set(cases) == set(np.flatnonzero(missed))
+    assert all(case in cases for case in lesson.namespace["HARD"].values())
+
+
+@pytest.mark.parametrize("name", ["tracks", "watch", "alignment", "reach", "mistakes", "watching", "early_answers"])
+def test_no_line_leaves_its_axes(lesson, name):
+    assert_lines_stay_inside(lesson.explorables[name])
+
+
+def test_no_slider_has_another_ones_name_in_its_own(lesson):
+    names = [slider.label for one in lesson.explorables.values() for slider in one.sliders.values()]
+    assert not [(a, b) for a in names for b in names if a != b and a in b]

@@ -278,8 +278,8 @@ def ours_and_rival(record, name):
 
 
 PUBLISHED = {
-    "gunpoint": ("an echo state network 96.1%, a residual network 99.1%, random convolutions 100%", "fawaz2019"),
-    "basic_motions": ("nearest warped neighbour 97.5%, random convolutions 100%", "ruiz2021"),
+    "gunpoint": ("an echo state network 96.1%, a residual network 99.1%, a convolutional network 100%", "fawaz2019"),
+    "basic_motions": ("the nearest warped neighbour 97.5%, random convolutions 100%", "ruiz2021"),
 }
 
 
