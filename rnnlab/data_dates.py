@@ -12,7 +12,7 @@ from rnnlab.analogies import Analogies, words
 from rnnlab.shipped import Baseline, Dataset, folder
 from rnnlab.texts import Pairs
 
-__all__ = ["Translations", "analogies", "beyond_dates", "chinese_number", "dates"]
+__all__ = ["Translations", "analogies", "beyond_dates", "chinese_number", "dates", "written"]
 
 # The SHA-256 of the pairs that these versions write.
 VERSIONS, SHA = (
@@ -126,8 +126,17 @@ def chinese_number(number):
     return text.removeprefix("一") if text.startswith("一十") else text
 
 
-def _written(value, kind, language):
-    """Return a day, year or number as a language writes it."""
+def written(value, kind, language):
+    """Return a day, year or number as a language writes it.
+
+    Args:
+        value: a `datetime.date`, or a whole number.
+        kind: one of `KINDS`.
+        language: "en", "de", "fr" or "zh".
+
+    >>> written(2026, "year in words", "de"), written(date(2026, 11, 26), "full date", "zh")
+    ('zweitausendsechsundzwanzig', '2026年11月26日星期四')
+    """
     from babel.dates import format_date  # some 0.2 s, and needed here alone
     from num2words import num2words
 
@@ -189,7 +198,7 @@ def _drawn(rng, days, years, numbers, sizes):
             fitting = (
                 (f"<{direction[1]}> {source}", target, direction, kind)
                 for source, target in (
-                    tuple(_written(value, kind, language) for language in direction) for value in every
+                    tuple(written(value, kind, language) for language in direction) for value in every
                 )
                 if max(len(source), len(target)) <= 40
             )
