@@ -241,9 +241,10 @@ def test_the_map_shows_the_weights_and_the_day_crosses_the_month(lesson):
         (ax,) = axes_of(lesson.explorables["attention_map"], example=example)
         places, areas = ax.collections[0].get_offsets(), ax.collections[0].get_sizes()
         for (s, t), area in zip(places[::7], areas[::7], strict=True):
-            assert area == pytest.approx(60 * weights[int(t), int(s)], rel=1e-5)
+            assert area == pytest.approx(60 * weights[int(t), max(0, int(s))], rel=1e-5)
         np.testing.assert_allclose(weights.sum(axis=1), 1, atol=1e-5)
-        assert len(source) == weights.shape[1] and len(source) <= 43 and weights.shape[0] <= 38
+        assert len(source) == weights.shape[1]
+        assert places[:, 0].max() < ax.get_xlim()[1] and places[:, 1].max() < ax.get_ylim()[0]
     assert len(space["CASES"]) == 12
 
 
