@@ -252,7 +252,7 @@ def test_lengths_and_sentences(lesson):
     space = lesson.namespace
     for languages in ("all", "en to fr"):
         (ax,) = axes_of(lesson.explorables["by_length"], languages=languages)
-        chosen = (space["DIRECTIONS"] == languages) | (languages == "all")
+        chosen = (space["ways"] == languages) | (languages == "all")
         share = space["right"]("dot")[:, chosen].mean()
         assert f"with attention {share:.0%}." in lesson.explorables["by_length"](ax, languages)
     assert_lines_stay_inside(lesson.explorables["by_length"])
