@@ -58,8 +58,9 @@ LONGEST = (
 
 def shared_by(nodeid: str) -> str:
     """Return the file whose worker runs a test: its own, or that of the lesson it looks at, which has run there."""
-    of_lesson = re.match(r"tests/test_(?:lesson_explorables|browser_book)\.py::.*\[(?:notebooks/)?(\d\d)_", nodeid)
-    return f"tests/test_lesson_{of_lesson[1]}.py" if of_lesson else nodeid.partition("::")[0]
+    looks = r"tests/test_(?:lesson_explorables|browser_book)\.py::.*\[(?:notebooks/)?(\d\d)_(?:[a-z]+_([a-d])_)?"
+    of_lesson = re.match(looks, nodeid)  # 17_language_b_translation is the lesson 17b
+    return f"tests/test_lesson_{of_lesson[1]}{of_lesson[2] or ''}.py" if of_lesson else nodeid.partition("::")[0]
 
 
 def pytest_collection_modifyitems(items):
