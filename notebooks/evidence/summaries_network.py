@@ -102,8 +102,8 @@ class Summarizer(nn.Module):
     def read(self, source):
         """Return states (S, B, 2H) of a source (S, B), its keys (S, B, A), and the first state of the decoder."""
         lengths = (source != Alphabet.PADDING).sum(dim=0)
-        packed = nn.utils.rnn.pack_padded_sequence(self.embed(source), lengths, enforce_sorted=False)
-        h, last = self.encoder(packed)
+        words = self.embed(source)
+        h, last = self.encoder(nn.utils.rnn.pack_padded_sequence(words, lengths, enforce_sorted=False))
         h = nn.utils.rnn.pad_packed_sequence(h)[0]
         return h, self.key(h), torch.tanh(self.bridge(torch.cat([last[0], last[1]], dim=-1)))[None]
 
