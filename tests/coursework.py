@@ -35,6 +35,11 @@ class Fault:
     new: str
     loses: tuple[str, ...]
 
+    @property
+    def task(self) -> str:
+        """The task whose tests it loses, which are named `task-property-test`."""
+        return self.loses[0].removesuffix("-test").rpartition("-")[0]
+
     def plant(self, code: str) -> str:
         """Return the right code with the fault in it."""
         if code.count(self.old) != 1:
@@ -42,20 +47,29 @@ class Fault:
         return code.replace(self.old, self.new)
 
 
-def faults_of(prefix: str, *rows) -> list[Fault]:
-    """Make the faults of one cell, `prefix-solution`, from rows (name, old, new, names of the lost `prefix-*-test`)."""
+def faults_of(prefix: str, *rows, part: str = "") -> list[Fault]:
+    """Make the faults of one cell from rows (name, old, new, names of the lost `prefix-*-test`).
+
+    The cell is `prefix-solution`, or `prefix-part-solution` where a task has several.
+    """
     return [
-        Fault(name, f"{prefix}-solution", old, new, tuple(f"{prefix}-{test}-test" for test in loses.split()))
+        Fault(
+            name,
+            f"{prefix}-{part}-solution" if part else f"{prefix}-solution",
+            old,
+            new,
+            tuple(f"{prefix}-{test}-test" for test in loses.split()),
+        )
         for name, old, new, loses in rows
     ]
 
 
 def packed(faults) -> dict[str, list[Fault]]:
-    """Spread faults over few students, at most one fault per solution cell: {student: faults}."""
-    by_cell = {}
+    """Spread faults over few students, at most one in a task, where two may hide each other: {student: faults}."""
+    by_task = {}
     for fault in faults:
-        by_cell.setdefault(fault.cell, []).append(fault)
-    rows = zip_longest(*by_cell.values())
+        by_task.setdefault(fault.task, []).append(fault)
+    rows = zip_longest(*by_task.values())
     return {f"wrong{i}": [fault for fault in row if fault] for i, row in enumerate(rows, start=1)}
 
 

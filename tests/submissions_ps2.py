@@ -5,6 +5,7 @@ from coursework import faults_of
 MANUAL = "bounds-answer"
 POINTS = {
     "hidden-references": 0,
+    "hidden-matrices": 0,
     "step-jacobian-visible-test": 1,
     "step-jacobian-hidden-test": 2,
     "product-visible-test": 1,

@@ -5,6 +5,8 @@ from coursework import faults_of
 MANUAL = "correction-answer"
 POINTS = {
     "hidden-references": 0,
+    "hidden-torch": 0,
+    "hidden-steps": 0,
     "momentum-visible-test": 1,
     "momentum-hidden-test": 1,
     "momentum-schedule-test": 1,

@@ -5,6 +5,8 @@ from coursework import faults_of
 MANUAL = "paths-answer"
 POINTS = {
     "hidden-references": 0,
+    "hidden-gradients": 0,
+    "hidden-reset": 0,
     "lstm-visible-test": 1,
     "lstm-gates-test": 1,
     "lstm-hidden-test": 2,

@@ -263,9 +263,6 @@ FAULTS = [
             "model, losses = Classifier(), []\n    torch.manual_seed(seed)",
             "seeded",
         ),
-        ("dropout active in predict", "    model.eval()\n", "", "evaluation samples"),
-        ("padding read", READ, "        return self.readout(self.dropout(self.lstm(x)[0][:, -1]))", "samples"),
-        ("first state read", READ, "        return self.readout(self.dropout(self.lstm(x)[0][:, 0]))", "steps"),
         (
             "labels not shuffled along",
             "model(x[i], lengths[i]), y[i]",
@@ -273,19 +270,30 @@ FAULTS = [
             "accuracy",
         ),
         ("learning rate far too small", "lr=0.02", "lr=1e-5", "visible accuracy"),
-        ("scores normalized over the batch", "lengths)).detach()", "lengths)).detach().softmax(dim=0)", "samples"),
         (
             "softmax before cross_entropy",
             "model(x[i], lengths[i]), y[i]",
             "model(x[i], lengths[i]).softmax(dim=-1), y[i]",
             "visible",
         ),
+    ),
+    *faults_of(
+        "train",
+        ("padding read", READ, "        return self.readout(self.dropout(self.lstm(x)[0][:, -1]))", "samples"),
+        ("first state read", READ, "        return self.readout(self.dropout(self.lstm(x)[0][:, 0]))", "steps"),
+        part="model",
+    ),
+    *faults_of(
+        "train",
+        ("dropout active in predict", "    model.eval()\n", "", "evaluation samples"),
+        ("scores normalized over the batch", "lengths)).detach()", "lengths)).detach().softmax(dim=0)", "samples"),
         (
             "a fresh model in predict",
             "    model.load_state_dict({name: torch.tensor(a) for name, a in weights.items()})\n",
             "",
             "accuracy evaluation samples",
         ),
+        part="predict",
     ),
     *faults_of(
         "effects",

@@ -124,13 +124,6 @@ FAULTS = [
     ),
     *faults_of(
         "fit",
-        (
-            "batch_first forgotten",
-            "nn.GRU(D, 16, batch_first=True), nn.Linear(16, 1)",
-            "nn.GRU(D, 16), nn.Linear(16, 1)",
-            "samples days",
-        ),
-        ("column of answers against a row", "(x)[0][:, -1])[:, 0]", "(x)[0][:, -1])", "visible beats"),
         ("answers not shuffled along", "(model(x[i]) - y[i])", "(model(x[i]) - y[: len(i)])", "visible beats"),
         ("seed ignored", "    torch.manual_seed(seed)\n", "", "seeded"),
         ("seed fixed", "torch.manual_seed(seed)", "torch.manual_seed(1)", "seeded"),
@@ -140,21 +133,36 @@ FAULTS = [
             "model, losses = Forecaster(x.shape[2]), []\n    torch.manual_seed(seed)",
             "seeded",
         ),
+        ("far too few updates", "for _ in range(10):", "for _ in range(1):", "visible beats"),
+    ),
+    *faults_of(
+        "fit",
+        (
+            "batch_first forgotten",
+            "nn.GRU(D, 16, batch_first=True), nn.Linear(16, 1)",
+            "nn.GRU(D, 16), nn.Linear(16, 1)",
+            "samples days",
+        ),
+        ("column of answers against a row", "(x)[0][:, -1])[:, 0]", "(x)[0][:, -1])", "visible beats"),
         ("first state read", "self.cell(x)[0][:, -1]", "self.cell(x)[0][:, 0]", "beats days"),
         ("last day only", "self.cell(x)[0][:, -1]", "self.cell(x[:, -1:])[0][:, -1]", "days"),
-        ("far too few updates", "for _ in range(10):", "for _ in range(1):", "visible beats"),
-        (
-            "forecasts normalized over the batch",
-            "dtype=torch.float32)).detach()",
-            "dtype=torch.float32)).detach() - model(torch.tensor(x, dtype=torch.float32)).detach().mean()",
-            "beats samples",
-        ),
         (
             "dropout active in predict",
             "self.cell(x)[0][:, -1]",
             "nn.functional.dropout(self.cell(x)[0][:, -1], 0.2)",
             "samples",
         ),
+        part="model",
+    ),
+    *faults_of(
+        "fit",
+        (
+            "forecasts normalized over the batch",
+            "dtype=torch.float32)).detach()",
+            "dtype=torch.float32)).detach() - model(torch.tensor(x, dtype=torch.float32)).detach().mean()",
+            "beats samples",
+        ),
+        part="predict",
     ),
 ]
 
