@@ -14,9 +14,9 @@ def japanese_vowels():
     The 370 utterances to test were recorded on other occasions than the 270 others, of which 6 of each speaker, drawn
     once, are there to validate.
     """
-    given, test = (_speakers(part, sha) for part, sha in JAPANESE_VOWELS.items())
-    counted("japanese_vowels", "utterances", len(given) + len(test), 640)
-    train, validation = given.split(np.random.default_rng(0), share=0.2)
+    train, validation, test = _parts(
+        "japanese_vowels", "JapaneseVowels", JAPANESE_VOWELS, tuple("123456789"), "utterances", 640
+    )
     frames = train.x[train.mask]
     mean, std = frames.mean(axis=0), frames.std(axis=0)
 
@@ -49,14 +49,6 @@ JAPANESE_VOWELS = {
 }
 
 
-def _speakers(part, sha):
-    """Read a file of which a line is an utterance: 12 rows of frames, then the speaker, set apart by colons."""
-    lines = read("sktime", f"datasets/data/JapaneseVowels/JapaneseVowels_{part}.ts", sha).decode().splitlines()
-    rows = [line.split(":") for line in lines[lines.index("@data") + 1 :] if line]
-    utterances = [np.array([row.split(",") for row in rows], float).T for *rows, _ in rows]
-    return Sequences.padded(utterances, [int(speaker) - 1 for *_, speaker in rows], classes=9)
-
-
 def gunpoint():
     """Load a hand's way across a video, 150 frames: does it draw a gun, or point a finger? `Sequences` of one column.
 
@@ -67,9 +59,7 @@ def gunpoint():
     where the hand was in the picture and how far it moved is lost, and each frame was divided by what only the whole
     video tells: nobody who watches it live has these numbers.
     """
-    given, test = (_recorded("GunPoint", part, GUNPOINT[part], ("1", "2")) for part in ("TRAIN", "TEST"))
-    counted("gunpoint", "videos", len(given) + len(test), 200)
-    train, validation = given.split(np.random.default_rng(0), share=0.2)
+    train, validation, test = _parts("gunpoint", "GunPoint", GUNPOINT, ("1", "2"), "videos", 200)
     return Dataset(
         name="gunpoint",
         features=("x coordinate of the hand, in standard deviations of its track",),
@@ -91,9 +81,7 @@ def basic_motions():
     name the columns, which are taken to be in the order of their description.
     """
     kinds = ("Standing", "Running", "Walking", "Badminton")
-    given, test = (_recorded("BasicMotions", part, BASIC_MOTIONS[part], kinds) for part in ("TRAIN", "TEST"))
-    counted("basic_motions", "recordings", len(given) + len(test), 80)
-    train, validation = given.split(np.random.default_rng(0), share=0.2)
+    train, validation, test = _parts("basic_motions", "BasicMotions", BASIC_MOTIONS, kinds, "recordings", 80)
     mean, std = train.x.mean(axis=(0, 1)), train.x.std(axis=(0, 1))
     train, validation, test = (
         Sequences((part.x - mean) / std, part.lengths, part.labels, 4) for part in (train, validation, test)
@@ -121,6 +109,13 @@ BASIC_MOTIONS = {
     "TRAIN": "8dc43cc6306cb679c888c01e26f91772ac4441a916da43bac8b79734a538b9d6",
     "TEST": "79213102bc6fca1a398ad98ce1185dff0208fa3d1465e687f48288946b0ff8dc",
 }
+
+
+def _parts(name, files, shas, kinds, things, number):
+    """Return the archive's part to train with in two, a fifth of each kind to validate, and its part to test."""
+    given, test = (_recorded(files, part, sha, kinds) for part, sha in shas.items())
+    counted(name, things, len(given) + len(test), number)
+    return *given.split(np.random.default_rng(0), share=0.2), test
 
 
 def _recorded(name, part, sha, kinds):

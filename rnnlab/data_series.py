@@ -65,22 +65,17 @@ def seattle_weather():
     columns = ("temp_max", "temp_min", "precipitation", "wind")
     days = np.array([[float(row[column]) for column in columns] for row in rows])
     days[:, 2] = np.log1p(days[:, 2])  # rain is mostly 0 with rare heavy days
-    mean, std = days[:731].mean(axis=0), days[:731].std(axis=0)
-    days = (days - mean) / std
+    parts = _in_order(days, 731, 1096)
     return Dataset(
         name="seattle_weather",
         features=("highest temperature (°C)", "lowest temperature (°C)", "log(1 + rain in mm)", "wind (m/s)"),
-        train=days[:731],
-        validation=days[731:1096],
-        test=days[1096:],
-        mean=mean,
-        std=std,
+        **parts,
         source="NOAA, as shipped by the package vega_datasets",
         licence="public domain",
         baseline=Baseline(
             "persistence: tomorrow's highest temperature is today's",
             "mean squared error, in variances of the training years",
-            Forecast(days[731:1096], length=1).baseline,
+            Forecast(parts["validation"], length=1).baseline,
         ),
     )
 
@@ -104,22 +99,17 @@ def co2():
     months = np.empty((516, 1))
     for t, values in enumerate(weeks):
         months[t] = np.mean(values) if values else months[t - 12] + months[t - 1] - months[t - 13]
-    mean, std = months[:276].mean(axis=0), months[:276].std(axis=0)
-    months = (months - mean) / std
+    parts = _in_order(months, 276, 396)
     return Dataset(
         name="co2",
         features=("carbon dioxide, monthly mean (parts per million)",),
-        train=months[:276],
-        validation=months[276:396],
-        test=months[396:],
-        mean=mean,
-        std=std,
+        **parts,
         source="C. D. Keeling and T. P. Whorf (2004), as shipped by the package statsmodels",
         licence="public domain, says statsmodels",
         baseline=Baseline(
             "persistence: next month is as this month",
             "mean squared error, in variances of the training years",
-            Forecast(months[276:396], length=1).baseline,
+            Forecast(parts["validation"], length=1).baseline,
         ),
     )
 
@@ -141,17 +131,13 @@ def stocks():
         month, _, year = row["date"].split()
         prices[12 * (int(year) - 2000) + MONTHS.index(month), names.index(row["symbol"])] = float(row["price"])
     returns = 100 * np.diff(np.log(prices), axis=0)
-    mean, std = (np.full(len(names), value) for value in (np.nanmean(returns[:59]), np.nanstd(returns[:59])))
-    returns = (returns - mean) / std
-    validation = returns[59:83] * std + mean
+    moments = (np.full(len(names), value) for value in (np.nanmean(returns[:59]), np.nanstd(returns[:59])))
+    parts = _in_order(returns, 59, 83, *moments)
+    validation = parts["validation"] * parts["std"] + parts["mean"]
     return Dataset(
         name="stocks",
         features=tuple(f"{name}, log return (%)" for name in names),
-        train=returns[:59],
-        validation=returns[59:83],
-        test=returns[83:],
-        mean=mean,
-        std=std,
+        **parts,
         source="the package vega_datasets, whose files do not say where the prices are from",
         licence="the files name none; vega_datasets, which ships them, is under the MIT licence",
         baseline=Baseline(
@@ -160,6 +146,18 @@ def stocks():
             float(np.nanmean(np.abs(validation))),
         ),
     )
+
+
+def _in_order(series, validation, test, mean=None, std=None):
+    """Return what a `Dataset` has of a series (steps, D), whose later parts begin at these steps.
+
+    It is standardized by mean and std (D,), which are those of the part to train unless given.
+    """
+    mean = series[:validation].mean(axis=0) if mean is None else mean
+    std = series[:validation].std(axis=0) if std is None else std
+    series = (series - mean) / std
+    parts = {"train": series[:validation], "validation": series[validation:test], "test": series[test:]}
+    return parts | {"mean": mean, "std": std}
 
 
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")

@@ -276,8 +276,8 @@ def test_what_is_missing_is_named_with_the_extra_to_install(monkeypatch):
 
 
 def test_docstrings_share_no_text_between_parts_and_hold_prose_only():
-    parts = [datasets.load("docstrings")] * 3
-    parts = [getattr(one, name) for one, name in zip(parts, ("train", "validation", "test"), strict=True)]
+    dataset = datasets.load("docstrings")
+    parts = (dataset.train, dataset.validation, dataset.test)
     bodies = [body for part in parts for body in part.sources]
     summaries = [summary for part in parts for summary in part.targets]
     assert len(set(bodies)) == len(bodies) > 2500 and len(set(summaries)) == len(summaries)
