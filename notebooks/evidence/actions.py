@@ -11,12 +11,12 @@ knows; tracks that are normalized by what was seen so far instead of by the whol
 
 import argparse
 import json
-import os
 import time
 from pathlib import Path
 
 import numpy as np
 from actions_rivals import FOLDS, METHODS, TRIALS, folds, grid, judged, seen_as
+from records import mean_and_half, whole, write
 from tqdm import tqdm
 
 import rnnlab as rl
@@ -295,7 +295,7 @@ def applications(record):
             "better": "higher", "unit": "%", "baseline_name": rival, "baseline": round(100 * float(other.mean()), 2),
             "model": f"LSTM, {HIDDEN} units" + (", augmented data" if ours == "augmented" else ""),
             "ours": round(float(seeds.mean()), 2),
-            "interval": round(float(2.262 * seeds.std(ddof=1) / len(seeds) ** 0.5), 2),  # Student's t, ten seeds
+            "interval": round(mean_and_half(seeds)[1], 2),
             "difference": apart(right, other)[1], "published": PUBLISHED[name][0],
             "published_source": PUBLISHED[name][1], "seconds": record["test"][name][ours]["seconds"],
         })  # fmt: skip
@@ -334,12 +334,9 @@ def main():
         "command": "python notebooks/evidence/actions.py", **rl.provenance(),
         "cpu_seconds": round(time.process_time() - began),
     }  # fmt: skip
-    part = out.with_suffix(".part")
-    with part.open("wb") as file:
-        np.savez_compressed(file, **saved(record, kept, kinds))
-    os.replace(part, out.with_name(out.stem + "_model.npz"))
-    part.write_text(json.dumps(record) + "\n", encoding="utf-8")
-    os.replace(part, out)
+    with whole(out.with_name(out.stem + "_model.npz")) as path:
+        np.savez_compressed(path, **saved(record, kept, kinds))
+    write(out, json.dumps(record) + "\n")
 
 
 if __name__ == "__main__":

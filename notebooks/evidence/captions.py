@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from records import mean_and_half, whole, write
 from sklearn.linear_model import LogisticRegression
 from torch import nn
 from torch.nn import functional as F
@@ -411,14 +412,12 @@ def application(record):
         "baseline_name": {"by hand": "shift and add, then a linear model"}.get(name, name),
         "baseline": round(float(100 * base.mean()), 2),
         "model": f"convolution, GRU, {HIDDEN} units, attention", "ours": round(float(means.mean()), 2),
-        "interval": round(float(T975[len(means)] * means.std(ddof=1) / len(means) ** 0.5), 2),
+        "interval": round(mean_and_half(means)[1], 2),
         "difference": [round(float(low), 2), round(float(high), 2)], "published": None, "published_source": None,
         "seconds": round(float(np.mean([row["seconds"] for row in rows]))),
     }  # fmt: skip
     return [row]
 
-
-T975 = {3: 4.303, 4: 3.182, 5: 2.776}  # Student's t by the number of seeds
 
 # ---------------------------------------------------------------- everything
 
@@ -471,8 +470,9 @@ def main():
         "command": "python notebooks/evidence/captions.py", **rl.provenance(), "torch": torch.__version__,
         "seconds": round(sum(row["seconds"] for row in [*record["fresh"], *record["rivals"].values()])),
     }  # fmt: skip
-    np.savez(MODEL, **{name: value.numpy() for name, value in net.state_dict().items() if value.ndim})
-    out.write_text(json.dumps(record) + "\n", encoding="utf-8")
+    with whole(MODEL) as path:
+        np.savez(path, **{name: value.numpy() for name, value in net.state_dict().items() if value.ndim})
+    write(out, json.dumps(record) + "\n")
 
 
 if __name__ == "__main__":

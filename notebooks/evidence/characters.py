@@ -13,7 +13,6 @@ import bz2
 import gc
 import json
 import lzma
-import os
 import time
 import zlib
 from pathlib import Path
@@ -22,6 +21,7 @@ import numpy as np
 import torch
 from characters_probes import brackets, by_context
 from characters_sampling import PROMPTS, load, ngram_samples, samples
+from records import mean_and_half, whole, write
 from torch import nn
 from torch.nn.functional import cross_entropy
 from tqdm import tqdm
@@ -282,11 +282,6 @@ def block_sizes(text):
     return np.array([len(text[start : start + BLOCK]) for start in range(0, len(text), BLOCK)])
 
 
-def mean_and_half(values):
-    """Return the mean over three seeds, and half the width of its 95% interval (Student's t)."""
-    return float(np.mean(values)), float(4.303 * np.std(values, ddof=1) / np.sqrt(len(values)))
-
-
 def application(record):
     """Return the row of this lesson for the table of all applications."""
     rows = [row for row in record["fresh"] if row["trained"] == "carried"]
@@ -307,9 +302,8 @@ def store(model, path):
     arrays = {names.get(name, name.removeprefix("lstm.").removesuffix("_l0")): value.detach().numpy()
               for name, value in model.state_dict().items()}  # fmt: skip
     half = {name: value.astype(np.float16) for name, value in arrays.items()}
-    with open(f"{path}.part", "wb") as file:
-        np.savez_compressed(file, symbols=np.array("".join(model.symbols)), **half)
-    os.replace(f"{path}.part", path)
+    with whole(path) as beside:
+        np.savez_compressed(beside, symbols=np.array("".join(model.symbols)), **half)
 
 
 def main():
@@ -355,9 +349,7 @@ def main():
     }  # fmt: skip
     record = json.loads(json.dumps(record))  # numbers as keys become texts, as in the file
     record["application"] = application(record)
-    part = out.with_suffix(".part")
-    part.write_text(json.dumps(record, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-    os.replace(part, out)
+    write(out, json.dumps(record, ensure_ascii=False, indent=1) + "\n")
 
 
 if __name__ == "__main__":

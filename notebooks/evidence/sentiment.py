@@ -15,12 +15,12 @@ The test reviews are touched at the end, once for each model. `sentiment_counts.
 
 import argparse
 import json
-import os
 import time
 from pathlib import Path
 
 import numpy as np
 import torch
+from records import whole
 from sentiment_counts import RARE, cross_entropy, cut
 from torch import nn
 from torch.nn import functional as F
@@ -158,9 +158,8 @@ class Runs:
         if not path.exists():
             model, _, measured = train(self.data, cell, pool, lr, seed)
             state = {name: value.numpy() for name, value in model.state_dict().items()}
-            with open(path.with_suffix(".part"), "wb") as file:
-                np.savez(file, row=json.dumps(measured), **state)
-            os.replace(path.with_suffix(".part"), path)  # whole or not at all
+            with whole(path) as beside:
+                np.savez(beside, row=json.dumps(measured), **state)
         with np.load(path) as stored:
             return {"cell": cell, "pool": pool, "lr": lr, "seed": seed} | json.loads(str(stored["row"]))
 

@@ -1,29 +1,24 @@
 """Touch the test reviews of `sentiment.py` once, and write down what was found: a record and one saved network."""
 
 import json
-import os
 from functools import partial
 
 import numpy as np
+import records
 import sentiment as study
 import torch
+from records import mean_and_half
 from sentiment_counts import ORDERS, PENALTIES, STEPS, Counts, tuned_counts
 from sentiment_reading import by_deletion, by_gradient, by_weights, rank_correlation, shuffled, without_strongest
 
 import rnnlab as rl
 
 READ, LONG, MOST = 120, 20, 8  # test texts whose characters are examined, of at least so many; characters deleted
-T_4 = 3.182  # Student's t of a 95% interval with four runs
 
 
 def bits(right):
     """Return true and false as a text of 1 and 0, which the record holds."""
     return "".join("01"[int(one)] for one in right)
-
-
-def mean_and_half(numbers):
-    """Return the mean over four runs and half the width of its 95% interval."""
-    return float(np.mean(numbers)), float(T_4 * np.std(numbers, ddof=1) / 2)
 
 
 def interval(ours, theirs, draws=4000, seed=0):
@@ -107,10 +102,8 @@ def explained(texts, nets, counts):
 def save(model, path):
     """Save a network in float16, and return it as it is when loaded again."""
     small = {name: value.numpy().astype(np.float16) for name, value in model.state_dict().items()}
-    part = path.with_suffix(".part")
-    with open(part, "wb") as file:
-        np.savez_compressed(file, **small)
-    os.replace(part, path)
+    with records.whole(path) as beside:
+        np.savez_compressed(beside, **small)
     model.load_state_dict({name: torch.tensor(value.astype(np.float32)) for name, value in small.items()})
     return model
 
@@ -169,6 +162,4 @@ def write(runs, pilot, fresh, out):
             "cpu_seconds_of_runs": round(sum(row["cpu"] for row in pilot + fresh)),
         },
     }  # fmt: skip
-    part = out.with_suffix(".part")
-    part.write_text(json.dumps(record) + "\n", encoding="utf-8")
-    os.replace(part, out)
+    records.write(out, json.dumps(record) + "\n")

@@ -10,15 +10,14 @@ Beside it, the network of lesson 14 for single utterances, trained again for one
 """
 
 import argparse
-import io
 import json
-import os
 import time
 from pathlib import Path
 
 import numpy as np
 import pytorch_lstm as lesson_14
 import torch
+from records import mean_and_half, whole, write
 from speech_rival import labels_of, owners, rival
 from speech_streams import (
     BATCH,
@@ -110,11 +109,6 @@ def difference(ours, theirs, sizes, draws=4000):
     return np.quantile(found, [0.025, 0.975]).tolist()
 
 
-def half_width(values):
-    """Return half the width of the 95% interval of a mean over seeds (Student's t)."""
-    return {5: 2.776, 10: 2.262}[len(values)] * float(np.std(values, ddof=1)) / len(values) ** 0.5
-
-
 def speakers_row(seconds):
     """Return the row of lesson 14's network for the table of applications; its accuracies are from that record."""
     record = json.loads((HERE / "pytorch_lstm.json").read_text(encoding="utf-8"))
@@ -127,7 +121,7 @@ def speakers_row(seconds):
         "lesson": "18_speech", "task": "Who speaks?", "data": "japanese_vowels", "metric": "accuracy on the test set",
         "better": "higher", "unit": "%", "baseline_name": "linear discriminant analysis of four summaries",
         "baseline": 100 * linear, "model": "LSTM, 64 units (lesson 14)", "ours": float(100 * mean),
-        "interval": 100 * half_width(ours), "difference": [100 * (gap - half), 100 * (gap + half)],
+        "interval": 100 * mean_and_half(ours)[1], "difference": [100 * (gap - half), 100 * (gap + half)],
         "published": ", ".join(f"{share} ({name})" for name, share in PUBLISHED.items()),
         "published_source": "toth2023", "seconds": seconds,
     }  # fmt: skip
@@ -145,7 +139,7 @@ def streams_row(record):
         "baseline_name": "linear discriminant analysis of frames and a best path (told the boundaries)",
         "baseline": 100 * sum(theirs) / sum(sizes),
         "model": f"{'bidirectional ' if settings['bidirectional'] else ''}LSTM, {HIDDEN} units, CTC",
-        "ours": float(np.mean(rates)), "interval": half_width(rates),
+        "ours": float(np.mean(rates)), "interval": mean_and_half(rates)[1],
         "difference": [100 * end for end in difference(ours, theirs, sizes)],
         "published": None, "published_source": None,
         "seconds": float(np.mean([row["seconds"] for row in record["fresh"]])),
@@ -178,25 +172,20 @@ def summary(record):
         for how in record["fresh"][0]["edits"][case]:
             ours = [row["edits"][case][how] for row in record["fresh"]]
             rates = [100 * sum(one) / sum(sizes) for one in ours]
+            mean, half = mean_and_half(rates)
             found[f"{case} {how}"] = {
-                "ours": float(np.mean(rates)), "interval": half_width(rates), "rival": 100 * sum(theirs) / sum(sizes),
+                "ours": mean, "interval": half, "rival": 100 * sum(theirs) / sum(sizes),
                 "difference": [100 * end for end in difference(ours, theirs, sizes)],
             }  # fmt: skip
     number, rows = len(record["sizes"]["twice"]), [*record["fresh"], record["rival"]]
     one = [100 * row["twice_labels"].count(1) / number for row in rows]
     right = [100 * row["edits"]["twice"]["greedy"].count(0) / number for row in record["fresh"]]
     right.append(100 * record["rival"]["edits"]["twice"].count(0) / number)
-    return found | {
-        "twice right": {"ours": float(np.mean(right[:-1])), "interval": half_width(right[:-1]), "rival": right[-1]},
-        "twice as one": {"ours": float(np.mean(one[:-1])), "interval": half_width(one[:-1]), "rival": one[-1]},
-    }
-
-
-def write_whole(path, content):
-    """Write bytes beside a file's place and move them there, so that Ctrl-C leaves the old file whole."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_bytes(content)
-    os.replace(beside, path)
+    for name, shares in (("twice right", right), ("twice as one", one)):
+        *ours, rival_has = shares
+        mean, half = mean_and_half(ours)
+        found[name] = {"ours": mean, "interval": half, "rival": rival_has}
+    return found
 
 
 def train_all(record, batches, bar):
@@ -237,8 +226,8 @@ def save_network(kept):
     """Write the parameters of the first fresh seed: the last exactly, those on the way in float16."""
     arrays = {f"{update}/{name}": param.astype(np.float32 if update == UPDATES else np.float16)
               for update, params in kept.items() for name, param in params.items()}  # fmt: skip
-    np.savez_compressed(file := io.BytesIO(), **arrays)
-    write_whole(HERE / "speech_ctc_model.npz", file.getvalue())
+    with whole(HERE / "speech_ctc_model.npz") as path:
+        np.savez_compressed(path, **arrays)
 
 
 def save_speakers():
@@ -250,8 +239,8 @@ def save_speakers():
     settings = {name: row[name] for name in ("lr", "dropout", "hidden")}
     run, again = lesson_14.speakers(lesson_14.script.load_data(), "packed", settings, row["seed"], test=True)
     arrays = {name: value.numpy() for name, value in run.best["model"].items()}
-    np.savez_compressed(file := io.BytesIO(), **arrays)
-    write_whole(HERE / "speech_speakers_model.npz", file.getvalue())
+    with whole(HERE / "speech_speakers_model.npz") as path:
+        np.savez_compressed(path, **arrays)
     about = {"seed": row["seed"], "seconds": time.process_time() - began}
     return about | {"test_accuracy": again["test_accuracy"], "in_lesson_14": row["test_accuracy"]}
 
@@ -283,7 +272,7 @@ def main():
         "cpu_seconds": round(time.process_time() - began),
     }  # fmt: skip
     save_network(kept)
-    write_whole(out, (json.dumps(record) + "\n").encode())
+    write(out, json.dumps(record) + "\n")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ for each baseline, and for each fresh run with the epoch that is kept and, to se
 
 import argparse
 import json
-import os
 import time
 from collections import Counter
 from pathlib import Path
@@ -20,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import summaries_network as net
 import torch
+from records import T975, mean_and_half, write
 from sklearn.feature_extraction.text import TfidfVectorizer
 from tqdm import tqdm
 
@@ -30,7 +30,7 @@ from rnnlab.texts import Alphabet
 MODELS = {"no copying": False, "pointer-generator": True}
 RATES, DROPOUT, PILOT_SEED, FRESH_SEEDS = [0.001, 0.003, 0.01, 0.03, 0.1], 0.3, 0, [100, 101, 102]
 PILOT_EPOCHS, EPOCHS = 8, 12
-DRAWS, T975 = 10_000, 4.303  # of the bootstrap; Student's t for three seeds
+DRAWS = 10_000  # of the bootstrap
 # ROUGE-1 in percent on news articles, CNN/Daily Mail: their Table 1.
 PUBLISHED = {"pointer-generator": 36.44, "with coverage": 39.53, "first three sentences": 40.34}
 
@@ -204,7 +204,7 @@ def judge(data, record):
             "baseline": scores[best][..., 0].mean(),
             "model": f"pointer-generator, GRUs of {net.HIDDEN} units",
             "ours": means.mean(),
-            "interval": T975 * means.std(ddof=1) / np.sqrt(len(means)),
+            "interval": mean_and_half(means)[1],
             "difference": [low, high],
             "published": None,
             "published_source": None,
@@ -238,7 +238,7 @@ def main():
     parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"), help="where the result goes")
     parser.add_argument("--again", action="store_true", help="keep the trained networks' summaries that it has")
     arguments, began = parser.parse_args(), time.process_time()
-    out, part = arguments.out, arguments.out.with_suffix(".part")
+    out = arguments.out
     model = out.with_name(out.stem + "_model.npz")
     torch.set_num_threads(1)
     data = net.load()
@@ -252,8 +252,7 @@ def main():
         tune_networks(data, record)
         network, row = fresh(data, record)
         record["saved_seed"], record["settings"] = row["seed"], settings(data, network)
-        net.save(part, network, data.alphabet)
-        os.replace(part, model)
+        net.save(model, network, data.alphabet)
         record["made"] = {
             "command": "python notebooks/evidence/summaries.py", **rl.provenance(), "torch": torch.__version__,
             "data": net.datasets.load("docstrings").source, "cpu_seconds": round(time.process_time() - began),
@@ -261,8 +260,7 @@ def main():
     tune_baselines(data, record)
     judge(data, record)
     record["pairs_once"] = pairs_once(data, model)
-    part.write_text(json.dumps(short(record)) + "\n", encoding="utf-8")
-    os.replace(part, out)  # so that Ctrl-C leaves no half of a file
+    write(out, json.dumps(short(record)) + "\n")
 
 
 def settings(data, network):
@@ -271,7 +269,7 @@ def settings(data, network):
         "rates": RATES, "dropout": DROPOUT, "pilot_seed": PILOT_SEED, "pilot_epochs": PILOT_EPOCHS, "epochs": EPOCHS,
         "fresh_seeds": FRESH_SEEDS, "vocabulary": len(data.alphabet), "at_least": net.AT_LEAST, "source": net.SOURCE,
         "target": net.TARGET, "embedding": net.EMBEDDING, "hidden": net.HIDDEN, "batch": net.BATCH,
-        "parameters": sum(p.numel() for p in network.parameters()), "t975": T975, "draws": DRAWS,
+        "parameters": sum(p.numel() for p in network.parameters()), "t975": T975[len(FRESH_SEEDS)], "draws": DRAWS,
     }  # fmt: skip
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from records import whole
 from torch import nn
 
 from rnnlab import datasets
@@ -260,8 +261,8 @@ def train(data, copying, lr, dropout, seed, epochs, tick=lambda: None):
 def save(path, network, alphabet):
     """Store a network and its words, in half precision."""
     arrays = {name: p.numpy() for name, p in rounded(network).items()}
-    with open(path, "wb") as file:
-        np.savez_compressed(file, words=np.array(" ".join(alphabet.symbols)), **arrays)
+    with whole(path) as beside:
+        np.savez_compressed(beside, words=np.array(" ".join(alphabet.symbols)), **arrays)
 
 
 def restore(path):

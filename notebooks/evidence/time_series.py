@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import statsmodels
+from records import mean_and_half, whole, write
 from time_series_methods import BATCH_SIZE, MAX_NORM, WIDTH, features, fit_gru, gru, problems, walk
 from tqdm import tqdm
 
@@ -30,7 +31,6 @@ PILOT_SEEDS, FRESH_SEEDS, RATES = [0, 1], [100, 101, 102, 103, 104], [0.001, 0.0
 UPDATES = {"weather": [150, 600], "co2": [300, 1200], "stocks": [150, 600]}
 BLOCKS = {"weather": 14, "co2": 12, "stocks": 3}  # steps that may hang together
 DIGITS = {"weather": 2, "co2": 3, "stocks": 2}
-T975 = 2.776  # Student's t for five seeds
 
 
 def settings(name, method):
@@ -206,7 +206,7 @@ def application(record, everything):
             "lesson": "19_time_series", "task": task, "data": data, "metric": "mean absolute error on the test years",
             "better": "lower", "unit": unit, "baseline_name": baseline, "baseline": float(np.nanmean(theirs)),
             "model": f"GRU, {WIDTH} units", "ours": float(per_seed.mean()),
-            "interval": float(T975 * per_seed.std(ddof=1) / len(per_seed) ** 0.5),
+            "interval": mean_and_half(per_seed)[1],
             "difference": list(block_interval(ours - theirs, block)), "published": None, "published_source": None,
             "seconds": round(found["seconds"]["GRU"] / len(per_seed), 1),
         })  # fmt: skip
@@ -260,16 +260,10 @@ def main():
         record, models = studies()
     record["leaks"] = leaks(problems()["weather"], record["problems"]["weather"]["chosen"]["GRU"])
     if models:
-        written(MODEL, lambda path: np.savez_compressed(path, **models))
+        with whole(MODEL) as path:
+            np.savez_compressed(path, **models)
     text = json.dumps(record, separators=(",", ":")).replace('},"', '},\n"') + "\n"
-    written(RECORD, lambda path: path.write_text(text, encoding="utf-8"))
-
-
-def written(path, write):
-    """Write a file whole or not at all."""
-    beside = path.with_name("new_" + path.name)
-    write(beside)
-    beside.replace(path)
+    write(RECORD, text)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from statistics import NormalDist
 import numpy as np
 import time_series as study
 import time_series_methods as methods
+from records import mean_and_half
 
 from rnnlab.forecasts import block_interval, diebold_mariano, gaussian_crps
 
@@ -88,7 +89,8 @@ def versus(name, rival, horizon=0):
 def over_seeds(name, horizon=0, digits=2):
     """Return the GRU's mean absolute error and its 95% interval over five seeds, as text."""
     each = np.nanmean(misses(name, "GRU", horizon), axis=1)
-    return f"{each.mean():.{digits}f} ± {study.T975 * each.std(ddof=1) / len(each) ** 0.5:.{digits}f}"
+    mean, half = mean_and_half(each)
+    return f"{mean:.{digits}f} ± {half:.{digits}f}"
 
 
 def signed(numbers, digits=2):
@@ -173,7 +175,7 @@ def power(months, percent):
 def gain(leak):
     """Return by how much a leak lowers the error of 2014, mean over seeds and half its 95% interval, paired by seed."""
     each = np.array(record["leaks"]["none"]) - np.array(record["leaks"][leak])
-    return each.mean(), study.T975 * each.std(ddof=1) / len(each) ** 0.5
+    return mean_and_half(each)
 
 
 # ---------------------------------------------------------------- the networks that come with the page

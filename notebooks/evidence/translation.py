@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from records import mean_and_half, whole, write
 from tqdm import tqdm
 from translation_model import HIDDEN, Translator, batches, greedy, load, save, searcher, symbols, train
 
@@ -30,7 +31,6 @@ from rnnlab.decoding import beam_search
 RATES, PILOT_SEED, SEEDS = [0.0025, 0.005, 0.01, 0.02], 0, range(100, 104)
 UPDATES, PILOT_UPDATES, LONGER, EVERY = 800, 400, 3, 25
 HEADS, WIDTHS, LONGEST = ("dot", "none"), [2, 5], 42
-T_QUANTILE = {3: 4.303, 4: 3.182, 5: 2.776}  # of Student's t, for 95%, by the number of seeds
 
 
 def alphabets(data):
@@ -66,8 +66,8 @@ def trained(data, folder, head, lr, seed, updates):
         seconds = time.process_time() - began
         curve = [float(f"{loss:.4g}") for loss in losses.reshape(-1, EVERY).mean(axis=1)]
         row = {"head": head, "lr": lr, "seed": seed, "updates": updates, "curve": curve, "seconds": round(seconds, 1)}
-        torch.save({"row": row, "model": model.state_dict()}, path.with_suffix(".new"))
-        path.with_suffix(".new").replace(path)
+        with whole(path) as beside:
+            torch.save({"row": row, "model": model.state_dict()}, beside)
     stored = torch.load(path, weights_only=True)
     model.load_state_dict(stored["model"])
     right = exact(greedy(model, data.validation)[0], data.validation)
@@ -126,14 +126,8 @@ def tested(model, row, parts, folder):
             found["right"][name] = bits(exact(texts, pairs))
             if name == "test" and model.attention:
                 found["beam"] = searched(model, pairs, texts, shares)
-        write(path, found)
+        write(path, json.dumps(found, ensure_ascii=False) + "\n")
     return row | json.loads(path.read_text(encoding="utf-8"))
-
-
-def write(path, found):
-    """Write a JSON file, whole or not at all."""
-    path.with_suffix(".new").write_text(json.dumps(found, ensure_ascii=False) + "\n", encoding="utf-8")
-    path.with_suffix(".new").replace(path)
 
 
 def tuned_analogies(data, parts):
@@ -203,7 +197,7 @@ def application(fresh, baseline, test):
         "baseline_name": "analogies with a learned dictionary", "baseline": 100 * float(theirs.mean()),
         "model": f"two GRUs, {HIDDEN[head]} units, {'attention' if head != 'none' else 'no attention'}",
         "ours": float(means.mean()),
-        "interval": float(T_QUANTILE[len(rows)] * means.std(ddof=1) / np.sqrt(len(rows))),
+        "interval": mean_and_half(means)[1],
         "difference": [100 * one for one in interval(ours, theirs, english(test))],
         "published": None, "published_source": None,
         "seconds": float(np.mean([row["seconds"] for row in rows])),
@@ -245,7 +239,7 @@ def main():
         "command": "python notebooks/evidence/translation.py", **rl.provenance(), "torch": torch.__version__,
         "data": data.source, "cpu_seconds": round(sum(row["seconds"] for row in [*pilot, *rows, longer])),
     }  # fmt: skip
-    write(arguments.out, record)
+    write(arguments.out, json.dumps(record, ensure_ascii=False) + "\n")
 
 
 if __name__ == "__main__":

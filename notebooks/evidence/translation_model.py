@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import torch
+from records import whole
 from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
@@ -172,9 +173,8 @@ def save(model, path):
     """Write a network as an .npz file: its weights in half precision, its alphabets, its head."""
     weights = {name: value.numpy().astype(np.float16) for name, value in model.state_dict().items()}
     sources, targets = (np.array(alphabet.symbols) for alphabet in model.alphabets)
-    with open(path.with_suffix(".new"), "wb") as file:
-        np.savez(file, sources=sources, targets=targets, head=np.array(model.head), **weights)
-    path.with_suffix(".new").replace(path)
+    with whole(path) as beside:
+        np.savez(beside, sources=sources, targets=targets, head=np.array(model.head), **weights)
 
 
 def load(path):
