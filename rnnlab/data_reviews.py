@@ -1,12 +1,11 @@
 """Chinese reviews that praise or complain, in three parts that share no text."""
 
-import hashlib
 import unicodedata
 from collections import Counter
 
 import numpy as np
 
-from rnnlab.shipped import Baseline, Dataset, counted, read
+from rnnlab.shipped import Baseline, Dataset, counted, part_of, read
 from rnnlab.texts import Texts
 
 __all__ = ["chinese_reviews", "letters", "naive_bayes_accuracy"]
@@ -34,7 +33,7 @@ def chinese_reviews():
     lines = [_lines(*file) for file in FILES]
     texts, labels = _distinct(lines)
     counted("chinese_reviews", "distinct texts", len(texts), TEXTS)
-    parts = np.array([_part(group) for group in _groups(texts)])
+    parts = np.array([part_of(group) for group in _groups(texts)])
     train, validation, test = (
         Texts([texts[b] for b in chosen], labels[chosen], len(CLASSES))
         for chosen in (np.flatnonzero(parts == part) for part in range(3))
@@ -127,12 +126,6 @@ def _groups(texts):
                 one, other = find(before), find(b)
                 root[max(one, other)] = min(one, other)
     return [keys[find(b)] for b in range(len(keys))]
-
-
-def _part(group):
-    """Return 0 (train), 1 (validation) or 2 (test) for a group of texts, which depends on its first text alone."""
-    number = hashlib.sha256(group.encode()).digest()[0] % 10
-    return {8: 1, 9: 2}.get(number, 0)
 
 
 LOADERS = {"chinese_reviews": chinese_reviews}
