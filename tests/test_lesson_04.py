@@ -240,12 +240,16 @@ def test_the_tuning_figure_shows_every_trial(lesson):
 
 
 def test_random_runs_of_the_comparison_begin_as_stored():
-    """The first 50 updates do not depend on how a machine rounds; up to 100 its effect has been seen to reach 3e-8."""
+    """Over the first 50 updates: later, how a machine rounds decides the end of a run with the clip by value.
+
+    With three ways of rounding, the largest relative difference of the 144 runs is 3e-5 for the clip by value and 4e-16
+    for the others; after 100 updates it is 0.2 and 1e-11.
+    """
     compare = script("clipping_compare")
     for run in random.sample(stored("clipping_compare")["fresh"], 4):
-        again = compare.run(run["method"], run["lr"], run["threshold"], run["seed"], updates=100)
-        np.testing.assert_allclose(again["curve"][0], run["curve"][0], rtol=1e-9, err_msg=str(run))
-        np.testing.assert_allclose(again["curve"][1], run["curve"][1], rtol=1e-5, err_msg=str(run))
+        again = compare.run(run["method"], run["lr"], run["threshold"], run["seed"], updates=50)
+        rtol = 1e-3 if run["method"] == "by value" else 1e-9
+        np.testing.assert_allclose(again["curve"], run["curve"][:1], rtol=rtol, err_msg=str(run))
 
 
 def test_a_random_run_of_the_comparison_is_exactly_as_stored():
