@@ -129,6 +129,7 @@ def _remove_artists(axes):
     for artist in list(itertools.chain(*artists, axes.child_axes)):
         if artist.axes is not None:  # contours take their labels with them
             artist.remove()
+    axes.containers.clear()  # of bars and error bars: a legend would name those of earlier states too
     if axes.get_legend() is not None:
         axes.get_legend().remove()
     axes.set_prop_cycle(None)

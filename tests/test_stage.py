@@ -45,6 +45,12 @@ def swarm(ax, n):
     ax.bar([1, 3], [3, 4 + n], color=["C1", "C3"])
 
 
+def containers(ax, n):
+    ax.bar([0, 1], [n, 2], label=f"bars {n}")
+    ax.errorbar([0, 1], [1, n], yerr=0.2, label="with an interval")
+    ax.legend()
+
+
 def colour_bar(ax, n):
     ax.figure.colorbar(ax.imshow(np.eye(5) * n), ax=ax, label="weight")
 
@@ -117,8 +123,9 @@ def spines_in_the_middle(ax, n):
 
 
 DRAWINGS = [
-    lines, come_and_go, rasters, raster_of_few_cells, swarm, colour_bar, twin, inset, hatched, titles_of_the_figure,
-    formatter, coloured_ticks, no_axes, background, equal_scales, ticks_above, logarithmic, spines_in_the_middle,
+    lines, come_and_go, rasters, raster_of_few_cells, swarm, containers, colour_bar, twin, inset, hatched,
+    titles_of_the_figure, formatter, coloured_ticks, no_axes, background, equal_scales, ticks_above, logarithmic,
+    spines_in_the_middle,
 ]  # fmt: skip
 
 
