@@ -228,10 +228,10 @@ def test_every_method_had_the_same_budget_on_other_seeds(compare, result):
 
 
 def test_random_runs_of_the_comparison_begin_as_stored(compare, result):
-    """The first 75 updates, which do not depend on the machine's rounding."""
+    """The first 50 updates: on three ways of rounding all six digits stored are the same; those up to 75 are not."""
     for run in random.sample(result["fresh"], 6):
-        again = compare.run(run["rule"], run["clip"], run["effective_rate"], run["seed"], updates=75)
-        np.testing.assert_allclose(again["curve"], run["curve"][:3], rtol=2e-5, err_msg=str(run))
+        again = compare.run(run["rule"], run["clip"], run["effective_rate"], run["seed"], updates=50)
+        np.testing.assert_allclose(again["curve"], run["curve"][:2], rtol=2e-5, err_msg=str(run))
 
 
 def test_a_random_run_of_the_comparison_is_exactly_as_stored(compare, result):
