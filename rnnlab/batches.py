@@ -94,3 +94,11 @@ def perturbed(x, axis, index):
         shift = torch.randint(1, max(2, len(known)), part.shape, generator=generator, device=x.device)
         part.copy_(known[(torch.searchsorted(known, part.contiguous()) + shift) % len(known)])
     return x
+
+
+def folds(x, outputs, packed):
+    """Return the ways to unfold the outputs: two where their rows can be steps and samples, in either order."""
+    a, b = x.shape[:2]
+    if packed or outputs.dim() != 2 or len(outputs) != a * b or min(a, b) < 2:
+        return [()]
+    return [(a, b, False), (b, a, True)]

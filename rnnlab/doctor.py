@@ -6,15 +6,19 @@
     with watch(module) as seen:  # around your own training loop
         ...
 
-From a shell: `python -m rnnlab.doctor path/to/script.py:make_model_and_batch`, where the function returns these three.
+From a shell: `python -m rnnlab.doctor path/to/script.py:make_model_and_batch`, where the function returns these three,
+and as a fourth, if you like, a dict of what else `diagnose` takes, such as {"lengths": lengths}.
 """
 
 import argparse
 import importlib.util
+import inspect
 import sys
-from contextlib import nullcontext
+import traceback
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn.utils.rnn import PackedSequence
@@ -58,8 +62,10 @@ def diagnose(module, batch, loss_fn, clip=1.0, lengths=None, batch_axis=None):
     positive_number(clip, "clip")
     with _eager(), torch.inference_mode(False), torch.enable_grad(), untouched(module):
         with recorded(module) as records:
-            outputs = call(module, inputs)
-            loss = _loss(loss_fn, outputs, targets)
+            with _told("module(inputs)", {"inputs": inputs, "the first weight": next(module.parameters(), None)}):
+                outputs = call(module, inputs)
+            with _told("loss_fn(outputs, targets)", {"outputs": outputs, "targets": targets}):
+                loss = _loss(loss_fn, outputs, targets)
         if not records:
             raise ValueError(
                 f"expected a recurrence over several steps, saw none in {type(module).__name__}; if your loop stands "
@@ -76,15 +82,17 @@ def diagnose(module, batch, loss_fn, clip=1.0, lengths=None, batch_axis=None):
         if found:
             report.tests = {"reading": "not done: numbers that are not finite"}
         else:
-            found, report.tests = _examined(module, inputs, targets, lengths, batch_axis, records, report.layers)
+            found, report.tests, report.sample_axis = _examined(
+                module, inputs, targets, lengths, batch_axis, records, report.layers
+            )
     report.findings = sorted(found, key=lambda one: one.severity != "critical")
     return report
 
 
 def _examined(module, inputs, targets, lengths, batch_axis, records, layers):
-    """Return the findings of a batch whose numbers are finite, and how each reading test ended."""
+    """Return the findings of a batch whose numbers are finite, how each reading test ended, and the samples' axis."""
     steps = {len(one.states) for one in records.values()}
-    results, reasons = probe(module, inputs, targets, lengths, batch_axis, steps)
+    results, reasons, axis = probe(module, inputs, targets, lengths, batch_axis, steps)
     found = [*of_reading(results, records), *of_units(records, layers), *of_embeddings(module)]
     found += of_flow(records, layers, bool(results.get("ignores_history")))
     failed = {one.kind for one in found}
@@ -94,7 +102,7 @@ def _examined(module, inputs, targets, lengths, batch_axis, records, layers):
             "sequences; if your loop stands outside the module, wrap it in one; if the layer took your steps for "
             "samples, give it batch_first=True"
         )
-    return found, {**{name: "failed" if name in failed else "passed" for name in results}, **reasons}
+    return found, {**{name: "failed" if name in failed else "passed" for name in results}, **reasons}, axis
 
 
 # ---------------------------------------------------------------- doors
@@ -110,6 +118,10 @@ def _checked(module, batch, loss_fn, batch_axis):
     if not isinstance(batch, tuple | list) or isinstance(batch, PackedSequence) or len(batch) != 2:
         got = f"{len(batch)} entries" if isinstance(batch, tuple | list) else f"a {type(batch).__name__}"
         raise TypeError(f"expected batch to be the pair (inputs, targets), got {got}")
+    for name, part in zip(("inputs", "targets"), batch, strict=True):
+        if isinstance(part, np.ndarray):
+            raise TypeError(f"expected {name} to be a tensor, got an array; torch.as_tensor(array) makes one, and "
+                            ".float() gives it the dtype of most weights")  # fmt: skip
     if not callable(loss_fn) or isinstance(loss_fn, type):
         hint = f"; write {loss_fn.__name__}()" if isinstance(loss_fn, type) else ""
         raise TypeError(f"expected loss_fn to be a function of (outputs, targets), got {loss_fn!r}{hint}")
@@ -142,6 +154,28 @@ def _loss(loss_fn, outputs, targets):
     return loss
 
 
+@contextmanager
+def _told(what, values):
+    """Add to an error of somebody's own code what it was called with; else it stays what it is."""
+    try:
+        yield
+    except Exception as error:
+        shown = "; ".join(f"{name}: {_shown(value)}" for name, value in values.items())
+        error.add_note(f"in {what}, with {shown}")
+        raise
+
+
+def _shown(value):
+    """Return dtype and shape of a tensor, of each in a nest of them; of anything else its type."""
+    if isinstance(value, torch.Tensor):
+        return f"{str(value.dtype).removeprefix('torch.')} {tuple(value.shape)}"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {_shown(part)}" for key, part in value.items()) + "}"
+    if isinstance(value, tuple | list) and not isinstance(value, PackedSequence):
+        return "(" + ", ".join(map(_shown, value)) + ")"
+    return type(value).__name__
+
+
 def _eager():
     """Return a context in which compiled parts run as they are written; torch's compiler is loaded only if it was."""
     return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()
@@ -157,27 +191,56 @@ def _backward(loss, records):
         raise
 
 
+# ---------------------------------------------------------------- from a shell
+
+
 def main(arguments=None):
     """Run from a shell; return 0 without findings, 1 with, 2 if the model could not be examined."""
     parser = argparse.ArgumentParser(prog="python -m rnnlab.doctor", description=__doc__.splitlines()[0])
-    parser.add_argument("target", metavar="path/to/script.py:function", help="returns (module, batch, loss_fn)")
+    parser.add_argument(
+        "target", metavar="path/to/script.py:function",
+        help="returns (module, (inputs, targets), loss_fn), and may add a dict of what else diagnose takes",
+    )  # fmt: skip
     parser.add_argument("--clip", type=float, default=1.0, help="threshold of the global norm to ask about")
     options = parser.parse_args(arguments)
     path, _, function = options.target.rpartition(":")
-    if not path or not Path(path).is_file():
-        print(f"expected path/to/script.py:function, got {options.target!r}: no such file", file=sys.stderr)
+    path, function = (path, function) if path else (options.target, "")
+    if not Path(path).is_file() or Path(path).suffix != ".py":
+        problem = "this is no Python script" if Path(path).exists() else "no such file"
+        print(f"expected path/to/script.py:function, got {options.target!r}: {problem}", file=sys.stderr)
         return 2
-    spec = importlib.util.spec_from_file_location(Path(path).stem, path)
-    script = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, str(Path(path).resolve().parent))
     try:
-        spec.loader.exec_module(script)
-        report = diagnose(*getattr(script, function)(), clip=options.clip)
-    except Exception as error:  # whatever the reader's script does: say it in one line
-        print(f"could not examine {options.target}: {type(error).__name__}: {error}", file=sys.stderr)
+        module, batch, loss_fn, *more = _made(path, function)
+        report = diagnose(module, batch, loss_fn, **{"clip": options.clip} | dict(*more))
+    except (Exception, SystemExit) as error:  # whatever the reader's script does: say what and where
+        frames, script = traceback.extract_tb(error.__traceback__), Path(path).resolve()
+        lines = [frame.lineno for frame in frames if Path(frame.filename).resolve() == script]
+        where = f" (line {lines[-1]} of {Path(path).name})" if lines else ""
+        print(f"could not examine {options.target}: {type(error).__name__}: {error}{where}",
+              *getattr(error, "__notes__", ()), sep="\n  ", file=sys.stderr)  # fmt: skip
         return 2
     print(report)
     return int(bool(report.findings))
+
+
+def _made(path, function):
+    """Run a script, as an import does, and return what its function makes: (module, batch, loss_fn), maybe a dict."""
+    name = Path(path).stem + "_examined" * (Path(path).stem in sys.modules)  # a script may be called copy.py
+    spec = importlib.util.spec_from_file_location(name, path)
+    script = sys.modules[name] = importlib.util.module_from_spec(spec)  # dataclasses look there for their module
+    sys.path.insert(0, str(Path(path).resolve().parent))
+    spec.loader.exec_module(script)
+    make = getattr(script, function, None)
+    if not callable(make) or isinstance(make, nn.Module):
+        own = [key for key, one in vars(script).items() if inspect.isfunction(one) and one.__module__ == name]
+        got = f"{function!r}, a {type(make).__name__}" if hasattr(script, function) else repr(function)
+        raise ValueError(f"expected the name of a function behind the colon, got {got}; functions of this script: "
+                         f"{', '.join(own) or 'none'}")  # fmt: skip
+    made = make()
+    if not isinstance(made, tuple | list) or len(made) < 3 or [type(one) for one in made[3:]] not in ([], [dict]):
+        got = f"{len(made)} values" if isinstance(made, tuple | list) else f"a {type(made).__name__}"
+        raise TypeError(f"expected {function}() to return (module, (inputs, targets), loss_fn), got {got}")
+    return made
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
-from rnnlab.batches import lengths_by_padding, lengths_in, padding_index, perturbed, replaced, sequences
+from rnnlab.batches import folds, lengths_by_padding, lengths_in, padding_index, perturbed, replaced, sequences
 from rnnlab.recording import call, first_tensor, same_state
 
 # A change of the outputs that is smaller than this part of the largest of them is rounding: some 84 units in the last
@@ -37,6 +37,7 @@ class Probe:
     steps: tuple = ()  # how many the recurrences took
     sample: int = 0
     out_sample: int = 0
+    fold: tuple = ()  # (first, second, whether to swap them): how outputs (T*B, C) are seen as (T, B, C)
 
     @property
     def time(self):
@@ -50,9 +51,16 @@ class Probe:
     def rounding(self):
         return ROUNDING * torch.finfo(self.outputs.dtype).eps
 
-    def run(self, x=None):
+    def run(self, x):
         """Return the outputs for other sequences in place of x."""
-        return outputs_of(self.module, self.inputs if x is None else replaced(self.inputs, x, self.lengths))
+        return self.unfolded(outputs_of(self.module, replaced(self.inputs, x, self.lengths)))
+
+    def unfolded(self, outputs):
+        """Return outputs in which a model laid steps and samples along one axis with the axes of x."""
+        if not self.fold:
+            return outputs
+        outputs = outputs.unflatten(0, self.fold[:2])
+        return outputs.transpose(0, 1) if self.fold[2] else outputs
 
     def change(self, outputs):
         """Return the largest change of each sample's outputs, as a part of the largest output."""
@@ -66,37 +74,47 @@ class Probe:
 
 @torch.no_grad()
 def probe(module, inputs, targets, lengths=None, batch_axis=None, steps=()):
-    """Return (results, reasons): what each test found by its name, and why a test was not done.
+    """Return (results, reasons, axis): what each test found by its name, why a test was not done, the samples' axis.
 
     Results: "cross_sample_leak", "ignores_history", "reads_padding" -> None (healthy) or a dict of what was seen.
     """
     module.eval()
     x, found = sequences(inputs)
     if x is None or x.dim() < 2:
-        return {}, dict.fromkeys(TESTS, "not done: no sequences in the batch")
+        return {}, dict.fromkeys(TESTS, "not done: no sequences in the batch"), None
     outputs = outputs_of(module, inputs)
     if outputs is None:
-        return {}, dict.fromkeys(TESTS, "not done: the module returns no tensor")
+        return {}, dict.fromkeys(TESTS, "not done: the module returns no tensor"), None
     again = outputs_of(module, inputs)
     if again.shape != outputs.shape or not torch.equal(again.nan_to_num(), outputs.nan_to_num()):
         reason = "not done: the same inputs do not give the same outputs, with the same random numbers in eval()"
-        return {}, dict.fromkeys(TESTS, reason)
+        return {}, dict.fromkeys(TESTS, reason), None
     packed = found is not None
     one = Probe(module, inputs, x, found if packed else lengths_in(inputs, x, lengths), outputs, tuple(steps))
     results, reasons = {}, {}
-    pairs = axes(one, targets, batch_axis, packed)
+    for one.fold in folds(x, outputs, packed):
+        one.outputs = one.unfolded(outputs)
+        pairs = axes(one, targets, batch_axis, packed)
+        results["cross_sample_leak"] = leak(one, pairs) if pairs else None
+        if not results["cross_sample_leak"]:
+            break
+    axis = one.sample if pairs else None
     if not pairs:
-        one.sample = batch_axis or 0
+        one.sample = likely(one) if batch_axis is None else batch_axis
         reasons["cross_sample_leak"] = "not done: no axis of at least two samples in inputs, outputs and targets"
-    else:
-        results["cross_sample_leak"] = leak(one, pairs)
     results["ignores_history"] = history(one, reasons, bool(pairs) and not results["cross_sample_leak"])
     if packed:
         reasons["reads_padding"] = "packed sequences have no padding"
     else:
         one.lengths = one.lengths if one.lengths is not None else lengths_by_padding(module, x, one.sample)
         results["reads_padding"] = padding(one, reasons)
-    return {name: result for name, result in results.items() if name not in reasons}, reasons
+    return {name: result for name, result in results.items() if name not in reasons}, reasons, axis
+
+
+def likely(one):
+    """Return the likelier axis of the samples where outputs do not tell: a recurrence runs along the other."""
+    a, b = one.x.shape[:2]
+    return int(a > 1 and (b == 1 or (a in one.steps and b not in one.steps)))
 
 
 def axes(one, targets, batch_axis, packed):
@@ -107,6 +125,8 @@ def axes(one, targets, batch_axis, packed):
         fits = [b for b in (a, 1 - a) if b < outputs.dim() and outputs.shape[b] == x.shape[a]]
         fits = sorted(fits, key=lambda b: outputs.dim() < 3 and b != 0)
         return [(a, fits[0])] if fits and x.shape[a] > 1 else []
+    if one.fold:
+        return [(0, 0), (1, 1)]
     pairs = [(a, b) for a in (0, 1) for b in range(min(2, outputs.dim())) if x.shape[a] == outputs.shape[b] > 1]
     target = targets if isinstance(targets, torch.Tensor) and targets.dim() else None
     if target is not None and tuple(target.shape[:2]) != tuple(x.shape[:2]):  # one target for each sample

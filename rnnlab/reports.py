@@ -21,6 +21,7 @@ class Report:
         loss, grad_norm: of the batch; the global norm over all parameters.
         clip: the threshold asked about; `clipped` says whether it would shorten this gradient.
         tests: name -> "passed", "failed", or why it was not done.
+        sample_axis: axis of the inputs along which the test for leaks found or looked for the samples, or None.
     """
 
     model: str
@@ -30,6 +31,7 @@ class Report:
     findings: list = field(default_factory=list)
     layers: dict = field(default_factory=dict)
     tests: dict = field(default_factory=dict)
+    sample_axis: int | None = None
 
     @property
     def clipped(self):
@@ -46,7 +48,7 @@ class Report:
             parts += [f"   seen: {one.evidence}", f"   try: {one.advice}"]
         if not self.findings:
             parts.append("Nothing found.")
-        parts += [f"test {name}: {result}" for name, result in self.tests.items()]
+        parts += [f"test {text}" for text in self.tested()]
         return "\n".join(textwrap.fill(part, WIDTH, subsequent_indent=" " * 9) for part in parts)
 
     def head(self):
@@ -60,6 +62,12 @@ class Report:
         return [f"{where}: {layer['kind']}, {layer['steps']} steps, {_reach(layer)}"
                 for where, layer in self.layers.items()]  # fmt: skip
 
+    def tested(self):
+        """Return a line about each test; where no sample moved another, along which axis samples were looked for."""
+        axis = {"cross_sample_leak": f" (samples along axis {self.sample_axis} of the inputs)"}
+        return [f"{name}: {result}{axis.get(name, '') if result == 'passed' else ''}"
+                for name, result in self.tests.items()]  # fmt: skip
+
     def _repr_html_(self):
         cell = "<td style='text-align:left'>"
         rows = "".join(
@@ -71,7 +79,7 @@ class Report:
                        ("severity", "kind", "where", "seen", "try"))  # fmt: skip
         table = f"<table><tr>{head}</tr>{rows}</table>" if rows else "<p>Nothing found.</p>"
         layers = "".join(f"<li>{html.escape(text)}</li>" for text in self.described())
-        tests = "".join(f"<li>{html.escape(f'{name}: {result}')}</li>" for name, result in self.tests.items())
+        tests = "".join(f"<li>{html.escape(text)}</li>" for text in self.tested())
         return f"<p>{html.escape(self.head())}</p><ul>{layers}</ul>{table}<p>Tests:</p><ul>{tests}</ul>"
 
     def figure(self):

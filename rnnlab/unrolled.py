@@ -146,6 +146,10 @@ def run_layer(layer, where, records, inputs, hx=None):
         hx: as the layer takes it.
     """
     packed = inputs if isinstance(inputs, PackedSequence) else None
+    shape = tuple(inputs.shape if packed is None else inputs.data.shape)
+    if len(shape) not in (2, 3) or shape[-1] != layer.input_size:  # a RuntimeError, as torch's own
+        wanted = "(steps, D)" if packed else "(B, T, D) or (T, D)" if layer.batch_first else "(T, B, D) or (T, D)"
+        raise RuntimeError(f"expected {where} to be given {wanted} with D = {layer.input_size}, got {shape}")
     if packed is not None:
         x, lengths = pad_packed_sequence(packed._replace(sorted_indices=None, unsorted_indices=None))
         lengths = lengths.to(x.device)
@@ -204,7 +208,7 @@ def weights_of(layer, end):
 
 
 def initial_states(layer, x, hx, packed):
-    """Yield for each layer and direction the tuple of its initial state arrays (B, H)."""
+    """Return an iterator over layers and directions: the tuple of its initial state arrays (B, H)."""
     sides, B = layer.num_layers * (2 if layer.bidirectional else 1), x.shape[1]
     sizes = [layer.proj_size or layer.hidden_size] + [layer.hidden_size] * isinstance(layer, nn.LSTM)
     if hx is None:
@@ -214,7 +218,11 @@ def initial_states(layer, x, hx, packed):
         arrays = [array.unsqueeze(1) if array.dim() == 2 else array for array in arrays]
         if packed is not None and packed.sorted_indices is not None:
             arrays = [array.index_select(1, packed.sorted_indices) for array in arrays]
-    yield from zip(*arrays, strict=True)
+    wanted, got = [(sides, B, size) for size in sizes], [tuple(array.shape) for array in arrays]
+    if got != wanted:
+        hint = "" if layer.batch_first else "; without batch_first=True the second axis of the inputs is B"
+        raise RuntimeError(f"expected an initial state of shapes {wanted}, got {got}{hint}")
+    return zip(*arrays, strict=True)
 
 
 def record(records, name, layer, weights, T):
