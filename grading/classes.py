@@ -46,9 +46,12 @@ class Class:
         self.source = root / "source" / name / f"{name}.ipynb"
         if not name or not self.source.is_file():
             known = sorted(path.parent.name for path in root.glob("source/*/*.ipynb") if path.stem == path.parent.name)
-            raise Failure(
-                f"there is no problem set {name!r} in {root / 'source'}: ASSIGNMENT is one of {', '.join(known)}"
+            likely = (
+                f"ASSIGNMENT is one of {', '.join(known)}"
+                if known
+                else "there are none, so COURSE is likely another folder, such as notebooks/coursework"
             )
+            raise Failure(f"there is no problem set {name!r} in {root / 'source'}: {likely}")
         self.course, self.name = Course.at(root), name
         self.states = root / ".grading" / name
         try:
@@ -65,6 +68,8 @@ class Class:
         for name in [name for name in found if not is_text(name)]:
             print(f"left out: the folder {ascii(name)} has a name that is not UTF-8 text", file=sys.stderr)
             found.remove(name)
+        for path in sorted([*submitted.glob("*.ipynb"), *submitted.glob(f"*/{self.name}*.ipynb")]):
+            print(f"left out: expected <student>/{self.name}/{self.name}.ipynb, got {ascii(str(path))}", file=sys.stderr)
         if not found:
             raise Failure(f"nothing was handed in: expected {submitted / '<student>' / self.name / self.name}.ipynb")
         return found

@@ -82,7 +82,7 @@ class Notebook:
                 if cell is None:
                     raise StudentError(f"the process for your code did not start: {gone}") from None
                 self.left_out.add(cell)
-                self.notes[cell] = f"This cell was left out: while it ran, {gone}."
+                self.notes[cell] = f"The cell {cell} was left out: while it ran, {gone}."
             finally:
                 if self.child is None:
                     child.end()
@@ -92,7 +92,9 @@ class Notebook:
         if role == "solution" and ("raised" in head or "unfit" in head):
             line = f" in line {head['place'][1]}" if isinstance(head.get("place"), list) else ""
             said = f"{head.get('raised')}{line}: {head.get('text', '')}"[:MAX_MESSAGE]
-            self.notes[cell] = f"This cell raised {said}. What it had defined until then was used."
+            whole = head.get("raised") in ("SyntaxError", "IndentationError", "TabError")
+            used = "Nothing of it was run" if whole else "What it had defined before was used"
+            self.notes[cell] = f"The cell {cell} raised {said}. {used}."
 
     def ask(self, head, value):
         """Put a question to the child; return the value of the answer or raise what was raised there."""

@@ -141,7 +141,8 @@ def read_safely(path: Path) -> bytes:
     try:
         number = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
-        raise ValueError(f"there is no {path.name} in it") from None
+        others = ", ".join(ascii(other.name[:80]) for other in sorted(path.parent.glob("*.ipynb"))[:3])
+        raise ValueError(f"there is no {path.name} in it" + (f", but {others}" if others else "")) from None
     except OSError:
         raise ValueError(f"{path.name} cannot be opened, or is a symbolic link: hand in the file itself") from None
     with os.fdopen(number, "rb") as file:

@@ -282,6 +282,7 @@ def test_a_spoiled_gradebook_is_said_and_left_alone(graded):
     [
         (lambda root: shutil.rmtree(root / "submitted"), "nothing was handed in"),
         (lambda root: shutil.rmtree(root / "source" / NAME), "there is no problem set 'mini'"),
+        (lambda root: shutil.rmtree(root / "source"), "there are none, so COURSE is likely another folder"),
         (lambda root: (root / "source" / NAME / f"{NAME}.ipynb").write_text("{"), "cannot be graded with"),
         (lambda root: edit(root, "answer-test", "check(answer, -1)"), "the official solution of mini loses points"),
         (lambda root: edit(root, "answer-solution", "answer = ("), "cannot be graded with"),
@@ -304,6 +305,16 @@ def edit(root, name, source):
 def test_no_course_is_said(tmp_path):
     done = grade(tmp_path / "nowhere")
     assert done.returncode == 2 and "there is no course at" in done.stderr
+
+
+def test_notebooks_in_the_wrong_place_are_named(graded):
+    for misplaced in (graded / "submitted" / "loose.ipynb", graded / "submitted" / "ben" / f"{NAME}.ipynb"):
+        misplaced.parent.mkdir(exist_ok=True)
+        misplaced.write_text(json.dumps(notebook()))
+    done = grade(graded)
+    assert done.returncode == 0
+    told = [line for line in done.stderr.splitlines() if line.startswith("left out: expected")]
+    assert len(told) == 2 and "loose.ipynb" in told[1] and f"/ben/{NAME}.ipynb" in told[0]
 
 
 def test_changed_points_count_and_changed_cells_are_refused(graded):
