@@ -69,7 +69,8 @@ class Class:
             print(f"left out: the folder {ascii(name)} has a name that is not UTF-8 text", file=sys.stderr)
             found.remove(name)
         for path in sorted([*submitted.glob("*.ipynb"), *submitted.glob(f"*/{self.name}*.ipynb")]):
-            print(f"left out: expected <student>/{self.name}/{self.name}.ipynb, got {ascii(str(path))}", file=sys.stderr)
+            wanted = f"<student>/{self.name}/{self.name}.ipynb"
+            print(f"left out: expected {wanted}, got {ascii(str(path))}", file=sys.stderr)
         if not found:
             raise Failure(f"nothing was handed in: expected {submitted / '<student>' / self.name / self.name}.ipynb")
         return found
