@@ -30,7 +30,7 @@ def test_minutes_and_points_are_those_of_the_set(name):
     minutes, points, by_hand = re.search(
         r"\*\*Time\*\* about (\d+) minutes\. \*\*Points\*\* (\d+), of which (\d+)", cells[0].source
     ).groups()
-    row = rf"^\| `{name}` \|.*\| {minutes} \| {points} \| {by_hand} \|$"
+    row = rf"^\| `{name}`: .*\| {minutes} \| {points} \({by_hand}\) \|$"
     assert re.search(row, section("The problem sets"), re.MULTILINE)
 
 
@@ -46,7 +46,7 @@ def test_a_syllabus_has_all_its_weeks_sets_and_lessons(weeks):
 
 
 def test_each_mistake_in_the_table_is_about_tests_that_exist():
-    rows = re.findall(r"^\| (\d) \| (.*?) \|", section("What a lost test tells"), re.MULTILINE)
+    rows = re.findall(r"^\| (\d): (.*?) \|", section("What a lost test tells"), re.MULTILINE)
     assert len(rows) > 10
     for number, lost in rows:
         (name,) = (name for name in SETS if name.startswith(f"ps{number}"))
@@ -60,7 +60,7 @@ def test_each_mistake_in_the_table_is_about_tests_that_exist():
 
 
 def test_rubric_adds_up_to_the_marks_by_hand():
-    rows = re.findall(r"^\| (plan|method|findings) \|.*?\| (\d) \|", section("The rubric of the project"), re.MULTILINE)
+    rows = re.findall(r"^\| (plan|method|findings) \| [\w ]+ \((\d)\) \|", section("The rubric of the project"), re.MULTILINE)
     points = {cell: sum(int(n) for name, n in rows if name == cell) for cell in ("plan", "method", "findings")}
     marked = import_module("submissions_ps6").POINTS
     assert points == {cell: marked[f"{cell}-answer"] for cell in points}
