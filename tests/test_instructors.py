@@ -60,7 +60,8 @@ def test_each_mistake_in_the_table_is_about_tests_that_exist():
 
 
 def test_rubric_adds_up_to_the_marks_by_hand():
-    rows = re.findall(r"^\| (plan|method|findings) \| [\w ]+ \((\d)\) \|", section("The rubric of the project"), re.MULTILINE)
+    row = r"^\| (plan|method|findings) \| [\w ]+ \((\d)\) \|"
+    rows = re.findall(row, section("The rubric of the project"), re.MULTILINE)
     points = {cell: sum(int(n) for name, n in rows if name == cell) for cell in ("plan", "method", "findings")}
     marked = import_module("submissions_ps6").POINTS
     assert points == {cell: marked[f"{cell}-answer"] for cell in points}
