@@ -111,8 +111,8 @@ def test_random_cells_are_exactly_as_stored(compare, record):
 @pytest.mark.parametrize("experiment", ["starts", "margins", "omega"])
 def test_random_runs_begin_as_stored(compare, record, experiment):
     row = random.choice([row for row in record["fresh"] if row["experiment"] == experiment])
-    (again,) = compare.run(experiment, row["method"], row["lr"], [row["seed"]], updates=100)
-    np.testing.assert_allclose(again["curve"], row["curve"][:2], rtol=2e-3)
+    (again,) = compare.run(experiment, row["method"], row["lr"], [row["seed"]], updates=50)
+    np.testing.assert_allclose(again["curve"], row["curve"][:1], rtol=2e-3)
 
 
 @pytest.mark.parametrize("margin", [0.0, 0.1])

