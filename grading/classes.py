@@ -183,24 +183,24 @@ def grade_locked(group: Class, students: list, force: bool, processes: int) -> i
     recorded = gradebooks.recorded(course, group.name)
     jobs = [group.job(student, sandbox.safe) for student in students]
     todo = [job for job in jobs if force or not group.is_done(job, recorded)]
-    troubled = []
     if todo:
         check_official(group, sandbox, stubs)
     try:
         with tqdm(total=len(todo), unit="student", disable=not todo) as bar:
             for job, report, submission in reports(group.assignment, todo, sandbox, stubs, processes):
                 group.keep(template, job, report, submission)
-                troubled += [f"  {job.student}: {note}" for note in report.notes[:3]]
                 bar.update()
     finally:
         path = group.publish()
         done = gradebooks.results(course, group.name)
-    print("\n".join(summary(group, jobs, todo, done, troubled, path, time.monotonic() - began)))
+    print("\n".join(summary(group, jobs, todo, done, path, time.monotonic() - began)))
     return len(todo)
 
 
-def summary(group, jobs, todo, done, troubled, path, seconds) -> list[str]:
-    """Return what is said at the end."""
+def summary(group, jobs, todo, done, path, seconds) -> list[str]:
+    """Return what is said at the end, on all submissions: those that were graded before Ctrl-C are among them."""
+    notes = {job.student: group.state(job.student).get("report", {}).get("notes", []) for job in jobs}
+    troubled = [f"  {student}: {note}" for student, found in notes.items() for note in found[:3]]
     points = sorted(result["score"] for result in done.values())
     most = next(iter(done.values()))["max_score"]
     waiting = sum(bool(result["waiting"]) for result in done.values())

@@ -317,6 +317,15 @@ def test_notebooks_in_the_wrong_place_are_named(graded):
     assert len(told) == 2 and "loose.ipynb" in told[1] and f"/ben/{NAME}.ipynb" in told[0]
 
 
+def test_the_summary_names_what_an_earlier_run_could_not_grade(graded):
+    (graded / "submitted" / "dan" / NAME).mkdir(parents=True)
+    (graded / "submitted" / "dan" / NAME / f"{NAME} (1).ipynb").write_text("{}")
+    told = f"dan: Nothing could be graded: there is no {NAME}.ipynb in it, but '{NAME} (1).ipynb'."
+    for graded_now in (1, 0):
+        done = grade(graded)
+        assert f"{NAME}: {graded_now} graded" in done.stdout and told in done.stdout
+
+
 def test_changed_points_count_and_changed_cells_are_refused(graded):
     made = notebook()
     tested = next(cell for cell in made["cells"] if cell["id"] == "answer-test")["metadata"]["nbgrader"]
