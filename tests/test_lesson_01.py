@@ -85,17 +85,18 @@ def test_the_valley_of_the_check(lesson):
     assert errors("central", "float32", 20).min() > 100 * errors("central", "float64", 20).min()
 
 
-FAULTY = {  # with 6 steps and 5 units; with 1 step; with 6 steps and 1 unit
-    "Ada": ({"weight_ih", "weight_hh", "bias_ih"}, {"weight_ih", "bias_ih"}, {"weight_ih", "weight_hh", "bias_ih"}),
-    "Bo": ({"weight_hh"}, {"weight_hh"}, {"weight_hh"}),
-    "Cleo": ({"weight_ih", "weight_hh", "bias_ih"}, set(), set()),
-    "Dan": ({"bias_ih"}, set(), {"bias_ih"}),
+ALL = ("weight_ih", "weight_hh", "bias_ih")
+FAULTY = {  # with 6 steps and 5 units; with 1 step; with 6 steps and 1 unit; with 2 steps and 5 units
+    "Ada": (set(ALL), {"weight_ih", "bias_ih"}, set(ALL), set(ALL)),
+    "Bo": ({"weight_hh"}, {"weight_hh"}, {"weight_hh"}, {"weight_hh"}),
+    "Cleo": (set(ALL), set(), set(), {"weight_ih", "bias_ih"}),
+    "Dan": ({"bias_ih"}, set(), {"bias_ih"}, {"bias_ih"}),
 }
 
 
 @pytest.mark.parametrize("who", FAULTY)
 def test_the_check_names_the_place(lesson, who):
-    for expected, sizes in zip(FAULTY[who], ((6, 5), (1, 5), (6, 1)), strict=True):
+    for expected, sizes in zip(FAULTY[who], ((6, 5), (1, 5), (6, 1), (2, 5)), strict=True):
         errors = lesson["faults"](who, *sizes)
         assert {name for name, error in errors.items() if error > 1e-6} == expected, sizes
 

@@ -77,6 +77,12 @@ def test_no_cliff_below_the_limit(lesson):
     assert lesson["on_the_line"](limit - 0.2, 400) < 10 < 1e3 < lesson["on_the_line"](limit + 0.2, 400)
 
 
+def test_each_step_steepens_the_cliff_soon_by_one_factor(lesson):
+    growth = [lesson["on_the_line"](5.0, steps + 1) / lesson["on_the_line"](5.0, steps) for steps in (1, 10, 50)]
+    s = lesson["sigmoid"](0.5)
+    np.testing.assert_allclose(growth, [2.175, 1.219, 5 * s * (1 - s)], rtol=1e-3)
+
+
 # ---------------------------------------------------------------- curvature
 
 
