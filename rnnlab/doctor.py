@@ -56,6 +56,7 @@ def diagnose(module, batch, loss_fn, clip=1.0, lengths=None, batch_axis=None):
 
     The samples' axis is the one along which a change of one sample changes one output. With outputs at every step a
     model that was given (B, T, D) and reads (T, B, D) looks like one that was given (T, B, D): pass batch_axis=0.
+    An error of the module or the loss is passed on, with the shapes that they were given as a note.
     """
     module = getattr(module, "_orig_mod", module)
     inputs, targets = _checked(module, batch, loss_fn, batch_axis)

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 
 from rnnlab.plots import lines
 
-WIDTH = 88  # of the text: what a page of the book shows without scrolling
+WIDTH = 76  # of the text: what a page of the book shows without scrolling
 
 
 @dataclass

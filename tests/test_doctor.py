@@ -267,7 +267,7 @@ def test_the_report_in_all_its_forms():
     _, _, report = zoo.examine("batch_first forgotten, output[:, -1]", 0)
     assert isinstance(report, Report) and all(isinstance(one, Finding) for one in report.findings)
     text, table = " ".join(str(report).split()), report._repr_html_()
-    assert max(map(len, str(report).splitlines())) <= 88
+    assert max(map(len, str(report).splitlines())) <= 76
     for one in report.findings:
         assert one.kind in text and one.evidence in text and one.advice in text and one.kind in table
     plain = json.loads(json.dumps(report.to_dict()))
