@@ -187,7 +187,7 @@ def test_what_it_says_is_as_sure_as_the_forced_speaker_finds_it(study, net):
 def test_what_and_where_of_the_eye(study, net):
     """What forgets a shift by the stride, where follows it by half a place of the second convolution's grid."""
     field = torch.full((2, 20, 20), 0.2, dtype=torch.float64)  # 0 after the eye's own shift, as its padding
-    field[0, 8:10, 8:10] = field[1, 8:10, 10:12] = torch.rand(2, 2).double()  # far from the borders
+    field[0, 8:10, 8:10] = field[1, 8:10, 10:12] = 2 + torch.rand(2, 2).double()  # bright, far from the borders
     with torch.no_grad():
         net.eye.edges.bias.zero_()
         seen = net.eye(field)
