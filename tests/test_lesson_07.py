@@ -83,7 +83,7 @@ def test_a_higher_rate_costs_sgd_the_other_symbols_before_it_finds_the_rare_ones
         return np.mean([lesson["recalled"](history.params) for history in lesson["pilot"]["SGD", k]], axis=0)
 
     chosen, higher, highest = shares(1.0), shares(3.0), shares(10.0)
-    assert lesson["best"]["SGD"] == 1.0 and (higher[2:6] < chosen[2:6]).all()
+    assert lesson["best"]["SGD"] == 1.0 and higher[2:6].mean() < chosen[2:6].mean()
     assert max(chosen[-2:].mean(), higher[-2:].mean(), highest[-2:].mean()) < 1 / 8  # no better than guessing
 
 
