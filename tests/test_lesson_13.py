@@ -102,7 +102,7 @@ def test_a_random_run_is_exactly_as_stored(compare, record):
 
 @pytest.mark.parametrize("read", ["last state", "dot", "additive"])
 def test_random_runs_begin_as_stored(compare, record, read):
-    # Calm runs only: of 72 of the plain cell on another way of rounding, two with a rate of 0.03 differed by 0.7 and 0.15%.
+    # Calm runs only: of 72 of the plain cell, rounded another way, two with a rate of 0.03 differed by 0.7 and 0.15%.
     calm = [row for row in record["fresh"] if row["cell"] != "RNN" or row["lr"] < 0.03]
     row = random.choice([row for row in calm if row["read"] == read])
     (again,) = compare.run(row["task"], row["cell"], read, row["lr"], [row["seed"]], updates=100)
