@@ -5,7 +5,7 @@ import os
 
 import numpy as np
 
-T975 = {3: 4.303, 4: 3.182, 5: 2.776, 10: 2.262}  # Student's t of a 95% interval, by the number of seeds
+T975 = {3: 4.303, 4: 3.182, 5: 2.776, 10: 2.262, 20: 2.093}  # Student's t of a 95% interval, by the number of seeds
 
 
 def mean_and_half(values):
