@@ -1,5 +1,5 @@
 # Each target hands over to tasks.py, which also runs without make.
-TASKS := env book html test lab grade bench check clean
+TASKS := env book html test test-all lab grade bench check clean
 
 # The first Python that fits; `make book PYTHON=...` names another.
 ifndef PYTHON

@@ -96,7 +96,17 @@ def book(arguments: list) -> int:
 
 
 def test(arguments: list) -> int:
-    """Run the tests and every lesson; arguments go to pytest, as in: test -k clip."""
+    """Run every kind of test, in minutes; arguments go to pytest, as in: test -k clip."""
+    return run_tests(["--tier=quick", *arguments])
+
+
+def test_all(arguments: list) -> int:
+    """Run every test there is: what CI runs each week."""
+    return run_tests(["--tier=all", *arguments])
+
+
+def run_tests(arguments: list) -> int:
+    """Run pytest with nbval over the tests, the module's examples and the lessons, or over what the arguments name."""
     make_environment()
     targets = ["tests", "rnnlab", *lessons()]
     if any(re.search(r"\.(py|ipynb)(::|$)", word) for word in arguments):
@@ -182,12 +192,14 @@ def clean(arguments: list) -> int:
     return 0
 
 
-TASKS = {task.__name__: task for task in (env, book, html, test, lab, grade, bench, check, clean)}
+TASKS = {
+    task.__name__.replace("_", "-"): task for task in (env, book, html, test, test_all, lab, grade, bench, check, clean)
+}
 
 
 def usage() -> str:
     """Return what `python tasks.py` prints."""
-    lines = [f"  {name:6} {task.__doc__}" for name, task in TASKS.items()]
+    lines = [f"  {name:8} {task.__doc__}" for name, task in TASKS.items()]
     return "\n".join(["python tasks.py TASK [NAME=value ...] [arguments for the tool]", *lines])
 
 

@@ -27,6 +27,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 import pytest  # noqa: E402
 from filelock import FileLock  # noqa: E402
 
+import tiers  # noqa: E402
+
 ROOT = Path(__file__).resolve().parents[1]
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
 CHROMIUM_FLAGS = [
@@ -63,8 +65,31 @@ def shared_by(nodeid: str) -> str:
     return f"tests/test_lesson_{of_lesson[1]}{of_lesson[2] or ''}.py" if of_lesson else nodeid.partition("::")[0]
 
 
-def pytest_collection_modifyitems(items):
+def pytest_addoption(parser):
+    """Let `--tier=quick` leave what `make test-all` adds."""
+    tiers.add_option(parser)
+
+
+def pytest_configure(config):
+    """Make the marks of the tiers known."""
+    tiers.register(config)
+
+
+@pytest.hookimpl(optionalhook=True)  # there may be no xdist
+def pytest_testnodedown(node, error):
+    """Take over from a worker what it left: all of them left the same."""
+    left = getattr(node, "workeroutput", {}).get("left", {})
+    node.config.stash[tiers.LEFT] = tiers.Counter(left) or node.config.stash.get(tiers.LEFT, tiers.Counter())
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    """Say at the end what was left to `make test-all`."""
+    tiers.tell(terminalreporter, config.stash.get(tiers.LEFT, tiers.Counter()))
+
+
+def pytest_collection_modifyitems(config, items):
     """Put the longest first, and last what looks at the lessons in the built book: it is built by then."""
+    tiers.leave(config, items)
 
     def order(item):
         file = Path(shared_by(item.nodeid)).stem
