@@ -46,8 +46,8 @@ class Flipbook:
         self.fn, self.sliders, self.panels, self.size, self.alt, self.name = fn, sliders, panels, size, alt, name
         self.states = grid(sliders, name)
         self.default = default_index(sliders)
-        self.stage, drawn, sentences = self._draw_all()
-        self._pool(drawn, sentences)
+        self.stage, self.drawn, self.sentences = self._draw_all()
+        self._pool(self.drawn, self.sentences)
 
     def _draw_all(self):
         # The default state decides where the axes stand, here and wherever one state is drawn alone.
@@ -83,6 +83,22 @@ class Flipbook:
         self.sentence = sentences[self.default]
         self.still = assemble(painted, self.stage, self.alt, self.name)
         self.slots = json.dumps(slots, separators=(",", ":"), ensure_ascii=False)
+
+    def keep(self, folder):
+        """Write the page fragment and every state's drawing into a file of a folder, each different part once.
+
+        Raises:
+            ExploreError: an explorable of that name is there already, or see `html`.
+        """
+        path = Path(folder) / f"{self.name}.explorable"
+        if path.exists():
+            raise ExploreError(f"expected explorables of one lesson to have different names, got {self.name!r} twice")
+        pool, index = pooled([(*key, picture) for state in self.drawn for key, picture in state])
+        numbers = iter(index)
+        drawn = [[next(numbers) for _ in state] for state in self.drawn]
+        content = {"html": self.html(), "alt": self.alt, "size": [self.stage.width, self.stage.height]}
+        content |= {"definitions": self.stage.definitions, "pool": pool, "drawn": drawn, "sentences": self.sentences}
+        path.write_bytes(zlib.compress(json.dumps(content).encode()))
 
     def html(self):
         """Return the page fragment: sliders, pictures, sentence, and the script that moves them.
@@ -204,6 +220,29 @@ def assemble(parts, stage, alt, name):
             f"<defs>{''.join(stage.definitions.values()) if panel == 0 else ''}</defs>{body}</svg>"
         )
     return f'<div class="rl-panels">{"".join(svgs)}</div>'
+
+
+class Kept:
+    """Hold the drawings that `Flipbook.keep` wrote; they are read once and not drawn again.
+
+    Attributes:
+        html: the page fragment.
+        sentences: of each state, in the order of the grid.
+    """
+
+    def __init__(self, path):
+        content = json.loads(zlib.decompress(Path(path).read_bytes()))
+        self.html, self.sentences, self.alt = content["html"], content["sentences"], content["alt"]
+        self.definitions, (self.width, self.height) = content["definitions"], content["size"]
+        self._pool, self._drawn, self.name = content["pool"], content["drawn"], Path(path).stem
+
+    def parts(self, number):
+        """Return the parts of a state in the order of painting, as `Stage.draw` returns them."""
+        return [(tuple(key), picture) for *key, picture in (self._pool[part] for part in self._drawn[number])]
+
+    def svg(self, number):
+        """Return the panels of a state as HTML, as Python drew them."""
+        return assemble(self.parts(number), self, self.alt, self.name)
 
 
 def style():

@@ -1,5 +1,6 @@
 """Make Matplotlib's SVG light, and let the theme of the page choose its colours and font."""
 
+import functools
 import re
 
 import numpy as np
@@ -19,15 +20,21 @@ PAGE_STYLE = (
 LONG_NUMBER = re.compile(r"-?\d+\.\d{2,}")
 
 
-def _short(number):
-    """Write a number with one digit after the point and nothing superfluous."""
-    text = f"{number:.1f}".removesuffix(".0")
-    text = re.sub(r"^(-?)0\.", r"\1.", text)
-    return "0" if text in ("-0", "") else text
+@functools.lru_cache(maxsize=100_000)  # a page repeats the same few thousand coordinates hundreds of times
+def _short(tenths):
+    """Write a number of tenths with one digit after the point and nothing superfluous."""
+    whole, rest = divmod(abs(tenths), 10)
+    text = f"{whole or ''}.{rest}" if rest else str(whole)
+    return f"-{text}" if tenths < 0 else text
+
+
+@functools.lru_cache(maxsize=100_000)
+def _shortened(text):
+    return _short(round(float(text) * 10))
 
 
 def _short_match(number):
-    return _short(float(number.group()))
+    return _shortened(number.group())
 
 
 def _shorten(match):
@@ -43,8 +50,8 @@ def _short_path(match):
     for piece in path.split("M")[1:]:
         points = np.array(piece.replace("L", " ").split(), dtype=float).reshape(-1, 2)
         tenths = np.round(points * 10).astype(int)
-        steps = " ".join(f"{_short(dx / 10)} {_short(dy / 10)}" for dx, dy in np.diff(tenths, axis=0))
-        out.append(f"M{_short(tenths[0, 0] / 10)} {_short(tenths[0, 1] / 10)}" + (f"l{steps}" if steps else ""))
+        steps = " ".join(map(_short, np.diff(tenths, axis=0).ravel().tolist()))
+        out.append("M" + " ".join(map(_short, tenths[0].tolist())) + (f"l{steps}" if steps else ""))
     return f' d="{"".join(out)}"'
 
 

@@ -95,9 +95,10 @@ class Explore:
         self._check_arguments(sliders)
         self.sliders = {key: s.named(key) for key, s in sliders.items()}
         self.default = {key: s.default for key, s in sliders.items()}
-        # While a book is built every state is drawn NOW: an error in a display method would be swallowed by IPython
-        # and leave a hole in the page.
-        self.page = self.html() if os.environ.get("RNNLAB_BOOK") else None
+        # Where a run is to be kept, every state is drawn NOW: an error in a display method would be swallowed by
+        # IPython and leave a hole in the page.
+        if folder := os.environ.get("RNNLAB_DRAWINGS"):
+            self.flipbook().keep(folder)
 
     def _check_arguments(self, sliders):
         given, wanted = list(sliders), list(inspect.signature(self.fn).parameters)[1:]
@@ -179,12 +180,17 @@ class Explore:
         """Return the default state as PNG bytes, for viewers that show neither widgets nor the page."""
         return png(self.fn, self.panels, self.size, self.default)
 
-    def _repr_mimebundle_(self, include=None, exclude=None):
+    def still(self):
+        """Return the default state as a picture and as text, and their metadata, as Jupyter wants them."""
         text = "; ".join(self.alt)
-        if self.page:
-            return {"text/html": self.page, "text/plain": text}
-        still = {"image/png": base64.b64encode(self.png()).decode(), "text/plain": text}
-        return self.live()._repr_mimebundle_() | still, {"image/png": {"alt": text}}
+        picture = base64.b64encode(self.png()).decode()
+        return {"image/png": picture, "text/plain": text}, {"image/png": {"alt": text}}
+
+    def _repr_mimebundle_(self, include=None, exclude=None):
+        if os.environ.get("RNNLAB_DRAWINGS"):  # the book puts the flipbook in this place
+            return {"text/plain": "; ".join(self.alt)}, {"explorable": self.name}
+        data, metadata = self.still()
+        return self.live()._repr_mimebundle_() | data, metadata
 
 
 def explore(*, alt, panels=1, size=(4.4, 3.2), **sliders):

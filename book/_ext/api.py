@@ -8,6 +8,7 @@ under the topic of its module, and a module without a topic under the first word
 import importlib
 import inspect
 import re
+from pathlib import Path
 
 MARK = "<!-- every public name -->"
 TOPICS = {
@@ -117,6 +118,8 @@ def write_page(app, docname, source):
     """Put a heading for each topic and autodoc's directive for each name in the place of MARK."""
     if MARK not in source[0]:
         return
+    for file in Path(importlib.import_module("rnnlab").__file__).parent.rglob("*.py"):
+        app.env.note_dependency(str(file))  # a new name changes this page, not its text
     page = []
     for title, introduction, names in sections():
         page += [f"## {title}", introduction]
