@@ -1,16 +1,15 @@
-"""Run a lesson outside a kernel, so that tests can look at its data and its explorables."""
+"""A lesson that has run, for tests that look at its data and its explorables: from the store of executions."""
 
-import contextlib
 import functools
-import io
-import json
-import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from unittest import mock
 
+from rnnlab.flipbook import Kept
 from rnnlab.widgets import Explore
+from tools.lessons import executions
+
+EVIDENCE = Path(__file__).resolve().parents[1] / "notebooks" / "evidence"
 
 
 @dataclass(frozen=True)
@@ -21,42 +20,42 @@ class Lesson:
         namespace: its variables by name.
         explorables: dict name -> Explore, in order.
         glued: dict name -> what the lesson glued for its prose.
+        drawn: dict name -> Kept, the drawings of every state of an explorable.
     """
 
     namespace: dict
     explorables: dict
     glued: dict
+    drawn: dict
+
+
+class LessonFailed(AssertionError):
+    """Say that a cell of a lesson fails."""
 
 
 @functools.cache
 def load(path):
-    """Run the code cells of a lesson in order, without displaying anything.
+    """Return what an execution of a lesson left; the lesson is run only if it has changed.
 
     Args:
         path: of the notebook.
 
     Returns:
         Lesson. A second call in the same process returns the same one.
+
+    Raises:
+        LessonFailed: a cell failed.
     """
-    cells = json.loads(Path(path).read_text(encoding="utf-8"))["cells"]
-    namespace, glued = {"__name__": "lesson"}, {}
-
-    def keep(name, value, display=True):
-        glued[name] = value
-
-    environment = {name: value for name, value in os.environ.items() if name != "RNNLAB_BOOK"}
-    with (
-        mock.patch("myst_nb.glue", keep),
-        mock.patch.dict(os.environ, environment, clear=True),
-        contextlib.chdir(Path(path).parent),
-        mock.patch("sys.path", [str(Path(path).resolve().parent), *sys.path]),  # as in a kernel that starts there
-        contextlib.redirect_stdout(io.StringIO()),
-    ):
-        for number, cell in enumerate(cells):
-            if cell["cell_type"] == "code":
-                exec(compile("".join(cell["source"]), f"{Path(path).name}, cell {number}", "exec"), namespace)
-    explorables = {value.name: value for value in namespace.values() if isinstance(value, Explore)}
-    return Lesson(namespace, explorables, glued)
+    execution = executions.execution(Path(path))
+    if execution.errors:
+        raise LessonFailed(f"{Path(path).name} fails:\n{execution.errors[0]}")
+    for folder in (Path(path).parent, EVIDENCE):  # what its variables may come from
+        if str(folder) not in sys.path:
+            sys.path.append(str(folder))
+    kept = execution.kept()
+    explorables = {value.name: value for value in kept["variables"].values() if isinstance(value, Explore)}
+    drawn = {name: Kept(file) for name, file in execution.drawings().items()}
+    return Lesson(kept["variables"], explorables, kept["glued"], drawn)
 
 
 def least_explorables(name):

@@ -10,6 +10,8 @@ import pytest
 
 from drawings import all_at_once, leaves, part_by_part, stage_at
 from explorables import least_explorables, load
+from rnnlab.flipbook import MAX_KILOBYTES, style
+from tiers import every
 
 LESSONS = sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 NUMBER = re.compile(r"[-+]?\d[\d,]*\.?\d*(?:e[-+]?\d+)?")
@@ -25,9 +27,16 @@ def test_there_are_lessons():
     assert LESSONS
 
 
-def test_every_state_can_be_drawn_and_the_page_is_light(lesson):
-    for explorable in lesson[0].explorables.values():
-        explorable.check()
+def test_every_state_was_drawn_and_the_page_is_light(lesson):
+    """The lesson's execution drew them; an error in a drawing function would have failed its cell."""
+    found = lesson[0]
+    assert found.drawn.keys() == found.explorables.keys()
+    for name, one in found.explorables.items():
+        drawn = found.drawn[name]
+        assert len(drawn.sentences) == len(one.grid()) and all(sentence.strip() for sentence in drawn.sentences)
+        assert all(drawn.parts(number) for number in range(len(one.grid())))
+        assert len(drawn.html) < 1000 * MAX_KILOBYTES + len(style()) + 20_000  # controls, script and sentence
+        assert drawn.alt == list(one.alt) and drawn.name in drawn.html
 
 
 def test_a_lesson_has_explorables_that_move(lesson):
@@ -41,14 +50,40 @@ def test_the_text_alternatives_say_what_is_seen(lesson):
             assert len(text.split()) >= 5, f"{explorable.name}: {text!r}"
 
 
+def assert_drawn_as_by_savefig(found, states):
+    """Compare some random states of every explorable, as they were kept, with full drawings on new figures."""
+    for name, one in found.explorables.items():
+        stage, grid = stage_at(one.fn, one.panels, one.size, one.default), one.grid()
+        for number in random.sample(range(len(grid)), min(states, len(grid))):
+            assert leaves(found.drawn[name].svg(number)) == all_at_once(stage, grid[number]), (name, grid[number])
+
+
+def test_a_random_state_is_what_savefig_draws(lesson):
+    assert_drawn_as_by_savefig(lesson[0], states=1)
+
+
+@pytest.mark.full("more states of an explorable: one is compared with savefig, and drawn by each of its ways")
 def test_random_states_are_what_savefig_draws(lesson):
+    assert_drawn_as_by_savefig(lesson[0], states=3)
     for one in lesson[0].explorables.values():
         stage = stage_at(one.fn, one.panels, one.size, one.default)
-        for state in random.Random(1).sample(one.grid(), min(3, len(one.grid()))):
-            assert part_by_part(stage, state) == leaves(one.svg(**state)) == all_at_once(stage, state), (
-                one.name,
-                state,
-            )
+        state = random.choice(one.grid())
+        assert part_by_part(stage, state) == leaves(one.svg(**state)) == all_at_once(stage, state), (one.name, state)
+
+
+def test_another_state_would_not_pass_for_this_one(lesson):
+    for name, one in lesson[0].explorables.items():
+        drawn, grid = lesson[0].drawn[name], one.grid()
+        looks = {drawn.svg(number) for number in range(len(grid))}
+        assert len(looks) > 1 or len(grid) == 1, f"{name} looks the same in every state"
+
+
+@pytest.mark.parametrize("path", every(LESSONS, LESSONS[3:4], "a live view of one lesson's explorables"), ids=str)
+def test_the_live_view_shows_the_state_that_the_page_starts_from(path):
+    found = load(path)
+    for name, one in found.explorables.items():
+        view = one.live().children[-1]
+        assert found.drawn[name].svg(one.grid().index(one.default)) in view.value
 
 
 def stored_glue(path):

@@ -19,6 +19,11 @@ class LessonFailed(RuntimeError):
     """Say which cell of a lesson failed, and how."""
 
 
+def explorables_of(run: Execution) -> dict:
+    """Return the explorables among the variables of an execution, by name."""
+    return {one.name: one for one in run.kept()["variables"].values() if isinstance(one, Explore)}
+
+
 def cleaned(run: Execution) -> nbformat.NotebookNode:
     """Return the notebook of an execution with a still of each explorable, and without what differs between two runs.
 
@@ -27,14 +32,14 @@ def cleaned(run: Execution) -> nbformat.NotebookNode:
     """
     if run.errors:
         raise LessonFailed(run.errors[0])
-    notebook, variables = run.notebook(), None
+    notebook, explorables = run.notebook(), None
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
         for output in cell.get("outputs", []):
             output.get("data", {}).pop(WIDGET_VIEW, None)
             if name := output.get("metadata", {}).pop("explorable", None):
-                variables = variables or {one.name: one for one in run.variables().values() if isinstance(one, Explore)}
-                output.data, output.metadata = map(nbformat.from_dict, variables[name].still())
+                explorables = explorables or explorables_of(run)
+                output.data, output.metadata = map(nbformat.from_dict, explorables[name].still())
     notebook.metadata.pop("widgets", None)
     notebook.metadata["language_info"] = {"name": "python"}
     return notebook

@@ -11,6 +11,7 @@ A folder for each lesson holds a folder for each of its last executions:
 
 import contextlib
 import json
+import pickle
 import shutil
 import time
 from dataclasses import dataclass
@@ -51,20 +52,17 @@ class Execution:
         """Return the lesson as it was, with its outputs."""
         return nbformat.read(self.folder / "notebook.ipynb", 4)
 
-    def variables(self) -> dict:
-        """Return its variables at the end, made anew at each call."""
-        import pickle
-
+    def kept(self) -> dict:
+        """Return its variables at the end and what it glued, as {"variables": ..., "glued": ...}, anew at each call."""
         return pickle.loads((self.folder / "variables.pickle").read_bytes())
 
     def not_kept(self) -> dict:
         """Return dict name -> reason for each variable that could not be kept."""
         return _inside(self.folder)["not kept"]
 
-    def explorables(self) -> dict:
-        """Return dict name -> the drawings of an explorable, in the order of the lesson."""
-        files = sorted(self.folder.glob("*.explorable"), key=lambda path: path.stat().st_mtime_ns)
-        return {path.stem: path for path in files}
+    def drawings(self) -> dict:
+        """Return dict name of an explorable -> the file with its drawings."""
+        return {path.stem: path for path in sorted(self.folder.glob("*.explorable"))}
 
 
 def _inside(folder: Path) -> dict:

@@ -4,17 +4,17 @@ Before: note every file of the repository that is opened. After: keep the variab
 and call the functions, without running the lesson again.
 """
 
+import builtins
 import functools
 import json
 import os
 import sys
-import types
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 OUTSIDE = (".lessons", ".venv", ".git", "logs", "__pycache__", ".ipynb_checkpoints", "_build", "rnnlab.egg-info")
 NOT_KEPT = {"In", "Out", "exit", "quit", "get_ipython", "open"}  # what IPython adds
-opened = set()
+opened, glued = set(), {}
 
 
 def watch() -> None:
@@ -32,6 +32,20 @@ def watch() -> None:
             opened.add(path)
 
     sys.addaudithook(note)
+    hear_glue()
+
+
+def hear_glue() -> None:
+    """Keep what the lesson glues for its prose, as it is and not only as text."""
+    import myst_nb
+
+    glue = myst_nb.glue
+
+    def heard(name, variable, display=True):
+        glued[name] = variable
+        return glue(name, variable, display)
+
+    myst_nb.glue = functools.update_wrapper(heard, glue)
 
 
 def of_repository() -> list:
@@ -43,17 +57,25 @@ def of_repository() -> list:
 def keep(folder: str, namespace: dict) -> None:
     """Write what was opened and the variables into a folder; what cannot be kept is named with the reason."""
     files = of_repository()
-    kept, reasons = {}, {}
-    for name, value in namespace.items():
-        if name.startswith("_") or name in NOT_KEPT:
-            continue
-        try:
-            pickled({name: value})
-            kept[name] = value
-        except Exception as error:  # whatever a user's object raises
-            reasons[name] = f"{type(error).__name__}: {error}"
-    (Path(folder) / "variables.pickle").write_bytes(pickled(kept))
+    own = {name: value for name, value in namespace.items() if not name.startswith("_") and name not in NOT_KEPT}
+    own.pop("glue", None)  # ours
+    try:
+        content, reasons = pickled({"variables": own, "glued": glued}), {}
+    except Exception:  # whatever an object raises; which one is it?
+        reasons = {name: reason for name, value in own.items() if (reason := why_not(value))}
+        kept = {name: value for name, value in own.items() if name not in reasons}
+        content = pickled({"variables": kept, "glued": glued})
+    (Path(folder) / "variables.pickle").write_bytes(content)
     (Path(folder) / "inside.json").write_text(json.dumps({"opened": files, "not kept": reasons}), encoding="utf-8")
+
+
+def why_not(value) -> str:
+    """Return what keeps a value from being kept, or nothing."""
+    try:
+        pickled(value)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return ""
 
 
 def pickled(value) -> bytes:
@@ -66,8 +88,8 @@ def pickled(value) -> bytes:
         def reducer_override(self, one):
             if isinstance(one, functools._lru_cache_wrapper) and "." not in one.__qualname__:
                 return fresh_cache, (one.__wrapped__, one.cache_parameters())
-            if isinstance(one, types.ModuleType) and one.__name__ == "__main__":
-                raise TypeError("expected no use of the module __main__ itself")
+            if one is builtins.input:  # the kernel's own, in place of Python's
+                return getattr, (builtins, "input")
             return super().reducer_override(one)
 
     buffer = io.BytesIO()
