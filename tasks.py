@@ -1,8 +1,8 @@
 """Run the errands of this repository: python tasks.py TASK [NAME=value ...] [arguments for the tool].
 
-Settings, as NAME=value or as environment variables: PORT (book, lab); COURSE, ASSIGNMENT and FORCE=1 (grade);
-TORCH_INDEX, a package index to take torch from; VERSIONS, one of locked (constraints.txt, the default), pinned
-(pyproject.toml alone) or newest.
+Settings, as NAME=value or as environment variables: PORT (book, lab); STRICT=1 (book, html), for which a warning is an
+error; COURSE, ASSIGNMENT and FORCE=1 (grade); TORCH_INDEX, a package index to take torch from; VERSIONS, one of locked
+(constraints.txt, the default), pinned (pyproject.toml alone) or newest.
 
 Standard library only. This file and tools/ must parse on Pythons too old for the rest (3.6 and later), to say so: they
 use nothing newer before `check_python` has passed, no `list[str]` and no `tomllib` at the top.
@@ -17,12 +17,22 @@ import sys
 from pathlib import Path
 
 from tools.environment import check_python, make_environment
+from tools.lessons.places import surroundings
 from tools.running import BIN, ENV, PYTHON, ROOT, Failure, run, say
 
 LOGS = ROOT / "logs"
 SITE = ROOT / "book" / "_build" / "html"
-SETTINGS = ("PORT", "COURSE", "ASSIGNMENT", "FORCE", "TORCH_INDEX", "VERSIONS")
-PRODUCTS = ("book/_build", "logs", "build", "rnnlab.egg-info", ".pytest_cache", ".ruff_cache", ".hypothesis")
+SETTINGS = ("PORT", "COURSE", "ASSIGNMENT", "FORCE", "STRICT", "TORCH_INDEX", "VERSIONS")
+PRODUCTS = (
+    "book/_build",
+    ".lessons",
+    "logs",
+    "build",
+    "rnnlab.egg-info",
+    ".pytest_cache",
+    ".ruff_cache",
+    ".hypothesis",
+)
 
 
 def lessons() -> list:
@@ -70,29 +80,44 @@ def env(_: list) -> int:
 
 
 def html(arguments: list) -> int:
-    """Build the book into book/_build/html."""
+    """Build the book into book/_build/html (STRICT=1: a warning is an error)."""
     make_environment()
     log = LOGS / "html.log"
     log.unlink(missing_ok=True)
-    options = ["--path-output", "book", "-W", "-n", "--keep-going"]  # warnings are errors, all of them shown
-    status = run(BIN / "jupyter-book", "build", ".", *options, *arguments, log=log)
+    own = surroundings()
+    ran = run(PYTHON, "-m", "tools.lessons", variables=own)  # a failed lesson is shown with a notice
+    if ran not in (0, 1):
+        return ran
+    strict = ["-W"] if os.environ.get("STRICT") not in (None, "", "0") else []
+    say("Writing the pages.")
+    options = ["--path-output", "book", *strict, "-n", "--keep-going"]  # all warnings are shown
+    status = run(BIN / "jupyter-book", "build", ".", *options, *arguments, log=log, show=say_warning, variables=own)
     if status:
-        say("The book was not built: see logs/html.log, and for a lesson's own error book/_build/html/reports/.")
-    return status
+        say("The book was not built: see logs/html.log.")
+    elif ran:
+        failed = sorted(path.stem for path in (LOGS / "lessons").glob("*.txt"))
+        say(f"The book is built, but in {', '.join(failed)} a cell failed: see logs/lessons/.")
+    return status or ran
+
+
+def say_warning(line: str) -> None:
+    """Show of Sphinx's lines what is wrong; all of them are in the log."""
+    if re.search(r"\b(WARNING|ERROR|CRITICAL)\b|^\w*(Error|Exception)\b", line):
+        say(line)
 
 
 def book(arguments: list) -> int:
     """Build the book and serve it on this machine (PORT=8000)."""
     with claim(port(8000), "book") as server:  # first, so that a port in use is known before the wait
         status = html(arguments)
-        if status:
+        if not (SITE / "index.html").exists():
             return status
         try:
             say(f"The book is at http://127.0.0.1:{server.server_port}/ (Ctrl-C stops it)")
             server.serve_forever()
         except KeyboardInterrupt:
             say("\nStopped.")
-    return 0
+    return status
 
 
 def test(arguments: list) -> int:
@@ -113,12 +138,13 @@ def run_tests(arguments: list) -> int:
         targets = []
     elif not lessons():
         say("No lessons in notebooks/ yet: nbval has nothing to run.")
-    nbval = ["--nbval", "--nbval-current-env", "--nbval-sanitize-with", "tests/nbval.cfg"]
-    # One worker per file: the cells of a notebook share a kernel; tests/conftest.py says in which order. Three workers
-    # on two cores, because browsers, kernels and nbgrader make a worker wait for nearly half of its time.
-    return run(
-        PYTHON, "-m", "pytest", "-n", "3", "--dist", "loadfile", "--no-loadscope-reorder", *nbval, *targets, *arguments
-    )
+    kept = ["-p", "tests.replay", "--kept", "--nbval-sanitize-with", "tests/nbval.cfg"]
+    own = surroundings()
+    run(PYTHON, "-m", "tools.lessons", variables=own)  # two at once, a line for each; a failed one fails its tests
+    # One worker per file: tests/conftest.py says in which order. Three workers on two cores, because browsers, kernels
+    # and nbgrader make a worker wait for nearly half of its time.
+    workers = ["-n", "3", "--dist", "loadfile", "--no-loadscope-reorder"]
+    return run(PYTHON, "-m", "pytest", *workers, *kept, *targets, *arguments, variables=own)
 
 
 def lab(arguments: list) -> int:

@@ -28,6 +28,7 @@ import pytest  # noqa: E402
 from filelock import FileLock  # noqa: E402
 
 import tiers  # noqa: E402
+from tools.lessons.places import surroundings  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -114,12 +115,12 @@ def pytest_xdist_make_scheduler(config, log):
 
 
 def run_jupyter_book(folder: Path) -> subprocess.CompletedProcess:
-    """Build the book of a folder as `make html` does: into book/_build, with warnings as errors."""
+    """Build the book of a folder as `make html STRICT=1` does: into book/_build, with warnings as errors."""
     command = [Path(sysconfig.get_path("scripts")) / "jupyter-book", "build", ".", "--path-output", "book"]
     return subprocess.run(
         [*command, "-W", "-n", "--keep-going"],
         cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},  # a copy of the book still uses this rnnlab
+        env=surroundings(PYTHONPATH=str(folder)),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

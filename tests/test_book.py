@@ -12,6 +12,8 @@ from urllib.parse import unquote, urlsplit
 import pytest
 import yaml
 
+import tasks
+
 ROOT = Path(__file__).resolve().parents[1]
 TOC = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
 PAGES = [TOC["root"], *(chapter["file"] for chapter in TOC["chapters"])]
@@ -257,9 +259,17 @@ def test_no_file_of_the_coursework_is_published(built_book):
 # ---------------------------------------------------------------- faults stop the build
 
 
-def test_make_html_treats_warnings_as_errors_as_these_tests_do():
+def test_make_html_strict_treats_warnings_as_errors_as_these_tests_do(monkeypatch):
     """`run_jupyter_book` in conftest.py uses the same options."""
-    assert '"--path-output", "book", "-W", "-n", "--keep-going"' in (ROOT / "tasks.py").read_text(encoding="utf-8")
+    commands = []
+    monkeypatch.setattr(tasks, "make_environment", lambda *_: None)
+    monkeypatch.setattr(tasks, "run", lambda *words, **_: commands.append(list(map(str, words))) or 0)
+    monkeypatch.setenv("STRICT", "1")
+    tasks.html([])
+    assert commands[-1][-4:] == ["book", "-W", "-n", "--keep-going"]
+    monkeypatch.delenv("STRICT")
+    tasks.html([])
+    assert "-W" not in commands[-1]
 
 
 GOOD_CELLS = ["import matplotlib.pyplot as plt", "2 + 2"]
@@ -288,7 +298,7 @@ def notebook(cells: list) -> str:
 def small_book(tmp_path, build_book):
     """A function that builds a book of one page and one lesson with this project's own configuration."""
     shutil.copy(ROOT / "_config.yml", tmp_path)
-    for part in ("book/_ext", "book/_static", "rnnlab"):
+    for part in ("book/_ext", "book/_static", "rnnlab", "tools"):
         shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "book" / "references.bib", tmp_path / "book")
     (tmp_path / "_toc.yml").write_text("format: jb-book\nroot: book/intro\nchapters:\n  - file: notebooks/lesson\n")

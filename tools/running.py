@@ -25,18 +25,20 @@ def say(line: str) -> None:
     print(line, flush=True)
 
 
-def tool_environment() -> dict:
-    """Return the variables for a tool of .venv: its own programs first, one thread each."""
-    variables = dict(os.environ, VIRTUAL_ENV=str(ENV), PATH=str(BIN) + os.pathsep + os.environ.get("PATH", ""))
+def tool_environment(variables: dict = None) -> dict:
+    """Return variables (this process's, if none are given) for a tool of .venv: its programs first, one thread each."""
+    variables = dict(
+        variables or os.environ, VIRTUAL_ENV=str(ENV), PATH=str(BIN) + os.pathsep + os.environ.get("PATH", "")
+    )
     variables.pop("PYTHONHOME", None)
     variables.update({name: "1" for name in THREADS})
     return variables
 
 
-def run(*command, log: Path = None, show=say) -> int:
+def run(*command, log: Path = None, show=say, variables: dict = None) -> int:
     """Run a tool to its end and return its exit status; with `log`, keep its output there and `show` each line."""
     piped = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "errors": "replace"} if log else {}
-    child = subprocess.Popen([str(word) for word in command], cwd=str(ROOT), env=tool_environment(), **piped)
+    child = subprocess.Popen([str(word) for word in command], cwd=str(ROOT), env=tool_environment(variables), **piped)
     try:
         if log:
             log.parent.mkdir(exist_ok=True)

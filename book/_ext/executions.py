@@ -47,7 +47,9 @@ def changed(app, env, added, changed, removed):
 
 def merge(app, env, docnames, other):
     """Take over what another process has read."""
-    env.rnnlab_executions |= {name: other.rnnlab_executions[name] for name in docnames if name in other.rnnlab_executions}
+    env.rnnlab_executions |= {
+        name: other.rnnlab_executions[name] for name in docnames if name in other.rnnlab_executions
+    }
 
 
 def setup(app):

@@ -1,4 +1,4 @@
-"""An execution as the book shows it: the text of the lesson's file, the outputs of the run, explorables as flipbooks."""
+"""An execution as a page: the text of the lesson's file, the outputs of its run, explorables as flipbooks."""
 
 import html
 from pathlib import Path

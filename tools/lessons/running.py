@@ -6,8 +6,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from tools.lessons import executions
-
-FOLDER = "logs/lessons"
+from tools.lessons.places import ROOT
 
 
 def several(lessons: list, say=print) -> list:
@@ -18,6 +17,8 @@ def several(lessons: list, say=print) -> list:
         say: is given each line of progress.
 
     """
+    for lesson in lessons:
+        report_path(lesson).unlink(missing_ok=True)
     found = {lesson: executions.find(lesson) for lesson in lessons}
     missing = [lesson for lesson in lessons if found[lesson] is None or found[lesson].errors]
     if missing:
@@ -48,12 +49,17 @@ def line(lesson: Path, found, number: int, of: int, seconds: float) -> str:
     return f"{text}  FAILED: see {report(lesson, found)}" if found.errors else text
 
 
+def report_path(lesson: Path) -> Path:
+    """Return where the errors of a lesson are written."""
+    return ROOT / "logs" / "lessons" / f"{lesson.stem}.txt"
+
+
 def report(lesson: Path, found) -> str:
     """Write the errors of a lesson into a file, and return its path from the repository on."""
-    path = Path(__file__).resolve().parents[2] / FOLDER / f"{lesson.stem}.txt"
+    path = report_path(lesson)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n\n".join(found.errors) + "\n", encoding="utf-8")
-    return f"{FOLDER}/{path.name}"
+    return path.relative_to(ROOT).as_posix()
 
 
 def main(words: list) -> int:
