@@ -114,11 +114,11 @@ def pytest_xdist_make_scheduler(config, log):
 # ---------------------------------------------------------------- the built book
 
 
-def run_jupyter_book(folder: Path) -> subprocess.CompletedProcess:
+def run_jupyter_book(folder: Path, strict: bool = True) -> subprocess.CompletedProcess:
     """Build the book of a folder as `make html STRICT=1` does: into book/_build, with warnings as errors."""
     command = [Path(sysconfig.get_path("scripts")) / "jupyter-book", "build", ".", "--path-output", "book"]
     return subprocess.run(
-        [*command, "-W", "-n", "--keep-going"],
+        [*command, *["-W"] * strict, "-n", "--keep-going"],
         cwd=folder,
         env=surroundings(PYTHONPATH=str(folder)),
         stdout=subprocess.PIPE,

@@ -294,66 +294,43 @@ def notebook(cells: list) -> str:
     return json.dumps({"cells": [title, *code], "metadata": kernel, "nbformat": 4, "nbformat_minor": 5})
 
 
-@pytest.fixture
-def small_book(tmp_path, build_book):
-    """A function that builds a book of one page and one lesson with this project's own configuration."""
-    shutil.copy(ROOT / "_config.yml", tmp_path)
+def make_small_book(folder: Path, lessons: dict, intro: str = "# A small book\n\nText.\n"):
+    """Write a book of one page and some lessons with this project's own configuration into a folder."""
+    shutil.copy(ROOT / "_config.yml", folder)
     for part in ("book/_ext", "book/_static", "rnnlab", "tools"):
-        shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "book" / "references.bib", tmp_path / "book")
-    (tmp_path / "_toc.yml").write_text("format: jb-book\nroot: book/intro\nchapters:\n  - file: notebooks/lesson\n")
-    (tmp_path / "notebooks").mkdir()
-
-    def build(cells, intro: str = "# A small book\n\nText.\n"):
-        for name, text in {"book/intro.md": intro, "notebooks/lesson.ipynb": notebook(cells)}.items():
-            if not (tmp_path / name).exists() or (tmp_path / name).read_text(encoding="utf-8") != text:
-                (tmp_path / name).write_text(text, encoding="utf-8")  # an unchanged page keeps its time
-        return build_book(tmp_path)
-
-    return build
+        shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "book" / "references.bib", folder / "book")
+    chapters = "".join(f"  - file: notebooks/{name}\n" for name in lessons)
+    (folder / "_toc.yml").write_text(f"format: jb-book\nroot: book/intro\nchapters:\n{chapters}")
+    (folder / "book" / "intro.md").write_text(intro, encoding="utf-8")
+    (folder / "notebooks").mkdir()
+    for name, cells in lessons.items():
+        (folder / "notebooks" / f"{name}.ipynb").write_text(notebook(cells), encoding="utf-8")
 
 
-def test_a_sound_small_book_builds(small_book):
-    build = small_book(GOOD_CELLS)
-    assert build.returncode == 0, build.stdout
-
-
-def test_a_cell_that_raises_stops_the_build(small_book):
-    build = small_book([*GOOD_CELLS, "raise ValueError('planted fault')"])
-    assert build.returncode != 0
-    assert "planted fault" in build.stdout
-
-
-def test_a_warning_printed_by_a_cell_stops_the_build(small_book):
-    build = small_book([*GOOD_CELLS, "import warnings; warnings.warn('planted fault')"])
-    assert build.returncode != 0
-
-
-def test_a_figure_without_a_description_stops_the_build(small_book):
-    drawing = "plt.plot([1, 2]);"
-    assert small_book([*GOOD_CELLS, drawing]).returncode != 0
+@pytest.fixture(scope="module")
+def sound_book(tmp_path_factory, build_book):
+    """The folder of a small book without a fault, and its first build."""
+    folder = tmp_path_factory.mktemp("sound")
     described = {"mystnb": {"image": {"alt": "A rising line"}}}
-    build = small_book([*GOOD_CELLS, (drawing, described)])
+    make_small_book(folder, {"01_sound": [*GOOD_CELLS, ("plt.plot([1, 2]);", described)]})
+    return folder, build_book(folder)
+
+
+def test_a_sound_small_book_builds(sound_book):
+    _, build = sound_book
     assert build.returncode == 0, build.stdout
 
 
-def test_a_broken_link_stops_every_build_not_only_the_first(small_book):
-    broken = "# A small book\n\nSee [nothing](nowhere.md).\n"
-    first, second = small_book(GOOD_CELLS, broken), small_book(GOOD_CELLS, broken)
-    assert first.returncode != 0
-    assert second.returncode != 0
-
-
-def test_a_changed_style_sheet_reaches_the_pages(small_book, tmp_path):
-    assert small_book(GOOD_CELLS).returncode == 0
-    with (tmp_path / "book" / "_static" / "book.css").open("a") as sheet:
+def test_a_changed_style_sheet_reaches_the_pages(sound_book, build_book):
+    folder, _ = sound_book
+    with (folder / "book" / "_static" / "book.css").open("a") as sheet:
         sheet.write(".changed { color: red; }")
-    assert small_book(GOOD_CELLS).returncode == 0
-    assert ".changed" in (tmp_path / "book" / "_build" / "html" / "_static" / "book.css").read_text(encoding="utf-8")
+    assert build_book(folder).returncode == 0
+    assert ".changed" in (folder / "book" / "_build" / "html" / "_static" / "book.css").read_text(encoding="utf-8")
 
 
-def test_an_error_in_a_drawing_function_stops_the_build_and_names_the_settings(small_book):
-    drawing = """
+DRAWING = """
 from rnnlab.widgets import explore, slider
 
 @explore(length=slider([1, 2, 3]), alt=["A line of some length"])
@@ -362,7 +339,52 @@ def faulty(ax, length):
     return f"{1 / (length - 3):.1f}"
 faulty
 """
-    build = small_book([*GOOD_CELLS, drawing])
-    assert build.returncode != 0
-    assert "length=3" in build.stdout
-    assert "ZeroDivisionError" in build.stdout
+FAULTS = {
+    "01_raises": [*GOOD_CELLS, "raise ValueError('planted fault')"],
+    "02_warns": [*GOOD_CELLS, "import warnings; warnings.warn('planted warning')"],
+    "03_silent": [*GOOD_CELLS, "plt.plot([1, 2]);"],
+    "04_drawing": [*GOOD_CELLS, DRAWING],
+    "05_sound": [*GOOD_CELLS, "'still here'"],
+}
+
+
+@pytest.fixture(scope="module")
+def faulty_books(tmp_path_factory, build_book):
+    """A small book with one fault on each page but the last, built twice as in CI and then as for a reader."""
+    folder = tmp_path_factory.mktemp("faulty")
+    make_small_book(folder, FAULTS, "# A small book\n\nSee [nothing](nowhere.md).\n")
+    return [build_book(folder), build_book(folder), build_book(folder, strict=False)], folder / "book/_build/html"
+
+
+def warnings_about(page: str, build) -> list:
+    """Return the lines with which a build warned about a page."""
+    return [line for line in build.stdout.splitlines() if page in line and "WARNING" in line]
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["first build", "second build"])
+@pytest.mark.parametrize("page", ["book/intro", "01_raises", "02_warns", "03_silent", "04_drawing"])
+def test_each_fault_is_a_warning_which_stops_every_strict_build(faulty_books, page, which):
+    build = faulty_books[0][which]
+    assert build.returncode != 0 and warnings_about(page, build), build.stdout[-3000:]
+
+
+def test_no_fault_no_warning(faulty_books):
+    assert not warnings_about("05_sound", faulty_books[0][0])
+
+
+def test_a_build_shows_the_error_of_a_cell(faulty_books):
+    assert "planted fault" in faulty_books[0][0].stdout
+
+
+def test_an_error_in_a_drawing_function_names_the_settings(faulty_books):
+    assert "length=3" in faulty_books[0][0].stdout and "ZeroDivisionError" in faulty_books[0][0].stdout
+
+
+def test_a_reader_gets_every_page_and_on_a_failed_one_a_notice_with_the_error(faulty_books):
+    builds, site = faulty_books
+    assert builds[2].returncode == 0, builds[2].stdout
+    pages = {name: (site / "notebooks" / f"{name}.html").read_text(encoding="utf-8") for name in FAULTS}
+    noticed = {name for name, page in pages.items() if "a cell of the lesson failed" in page}
+    assert noticed == {"01_raises", "04_drawing"}
+    assert "planted fault" in pages["01_raises"] and "<details>" in pages["01_raises"]
+    assert "UserWarning" not in pages["02_warns"] and "still here" in pages["05_sound"]
