@@ -11,7 +11,8 @@ import os
 import ipywidgets
 import numpy as np
 
-from rnnlab.flipbook import Flipbook, assemble, figure_html, grid, style
+from rnnlab.drawings import assemble
+from rnnlab.flipbook import Flipbook, figure_html, grid, style
 from rnnlab.stage import ExploreError, Stage, draw_state, png
 
 __all__ = ["Explore", "ExploreError", "explore", "slider"]

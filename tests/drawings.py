@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from rnnlab.flipbook import assemble
+from rnnlab.drawings import assemble
 from rnnlab.stage import Stage, draw_state
 from rnnlab.svg import tidy
 

@@ -5,7 +5,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from rnnlab.flipbook import Kept
+from rnnlab.drawings import Kept
 from rnnlab.widgets import Explore
 from tools.lessons import executions
 

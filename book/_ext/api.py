@@ -5,6 +5,7 @@ which are plain text for `help()`, into the markup that Sphinx reads. A new publ
 under the topic of its module, and a module without a topic under the first words of its docstring.
 """
 
+import functools
 import importlib
 import inspect
 import re
@@ -52,7 +53,15 @@ INNER = {
 # `import rnnlab` does not load these.
 APART = ["torch_twin", "doctor", "widgets", "flipbook", "plots", "datasets", "rouge", "ngrams", "forecasts"]
 APART += ["convolutions", "copying", "ctc", "ctc_decoding", "decoding", "analogies", "data_dates", "warping"]
-APART += ["data_digits", "data_docstrings", "data_python_docs", "data_recordings", "data_reviews", "data_series"]
+APART += [
+    "data_digits",
+    "data_docstrings",
+    "data_python_docs",
+    "data_recordings",
+    "data_reviews",
+    "data_series",
+    "drawings",
+]
 
 LITERAL = re.compile(r"(``.+?``|`[^`]+`)")
 EQUATION = re.compile(r"\w+(, \w+)* (=|<-) ")
@@ -147,9 +156,15 @@ def _directive(name):
 
 def as_markup(app, what, name, value, options, lines):
     """Turn a docstring into reStructuredText in place, before napoleon reads its sections."""
-    links = {one.rpartition(".")[2]: one for _, _, names in reversed([*sections()]) for one in names}
+    links = targets()
     paragraphs = [re.split("\n", text) for text in re.split(r"\n{2,}", "\n".join(lines).strip())]
     lines[:] = [line for paragraph in paragraphs for line in [*_paragraph(paragraph, links), ""]]
+
+
+@functools.cache  # hundreds of docstrings ask
+def targets():
+    """Return dict name -> qualified name, of what the page explains."""
+    return {one.rpartition(".")[2]: one for _, _, names in reversed([*sections()]) for one in names}
 
 
 def _paragraph(lines, links):

@@ -17,7 +17,7 @@ import sysconfig
 from pathlib import Path
 
 from tools.lessons import reach
-from tools.lessons.places import NOTEBOOKS, ROOT, ROUNDING
+from tools.lessons.places import NOTEBOOKS, ROOT, ROUNDING, path
 
 HERE = Path(__file__).resolve().parent
 MISSING = "missing"
@@ -48,7 +48,7 @@ def versions() -> str:
     from numpy._core._multiarray_umath import __cpu_features__ as features
 
     installed = sorted(path.name for path in Path(sysconfig.get_path("purelib")).glob("*.dist-info"))
-    rounding = [os.environ.get(name, "") for name in ROUNDING]
+    rounding = [os.environ.get(name, "") for name in ROUNDING] + [os.path.relpath(path(), ROOT)]
     machine = [sys.version, platform.machine(), np.__version__, *sorted(name for name, has in features.items() if has)]
     runner = [(HERE / name).read_text(encoding="utf-8") for name in RUNNER]
     return digest(json.dumps([installed, rounding, machine, runner]).encode())
@@ -58,7 +58,16 @@ def of_path(path: Path) -> str:
     """Return a hash of a file's content, or of the names in a folder."""
     if path.is_dir():
         return digest(*sorted(os.fsencode(child.name) for child in path.iterdir() if child.name != "__pycache__"))
-    return digest(path.read_bytes()) if path.is_file() else MISSING
+    if not path.is_file():
+        return MISSING
+    about = path.stat()
+    return of_content(path, about.st_mtime_ns, about.st_size)
+
+
+@functools.lru_cache(maxsize=10_000)
+def of_content(path: Path, *_) -> str:
+    """Return a hash of a file's content, read once for each of its versions."""
+    return digest(path.read_bytes())
 
 
 def of_paths(paths) -> dict:
@@ -71,16 +80,25 @@ def python_files(notebook: dict) -> dict:
     return of_paths(reach.reached("\n".join(code(notebook))))
 
 
+def house() -> str:
+    """Return a hash of what decides, beside the files themselves, which of them a lesson reaches."""
+    return digest(json.dumps(reach.names()).encode())
+
+
 def wanted(notebook: dict) -> dict:
     """Return what is known of an execution before it runs: what it opens shows only then."""
-    return {"cells": cells(notebook), "versions": versions(), "python": python_files(notebook)}
+    return {"cells": cells(notebook), "versions": versions(), "house": house(), "python": python_files(notebook)}
 
 
-def good(manifest: dict, want: dict) -> bool:
+def good(manifest: dict, notebook: dict) -> bool:
     """Return whether an execution that was kept is what would come out now."""
-    if any(manifest[name] != want[name] for name in want):
+    if (manifest["cells"], manifest["versions"]) != (cells(notebook), versions()):
         return False
-    return all(of_path(ROOT / name) == found for name, found in manifest["opened"].items())
+    files = manifest["python"] | manifest["opened"]
+    if any(of_path(ROOT / name) != found for name, found in files.items()):
+        return False
+    # The files that it reached are as they were, so it reaches the same ones, unless names lead elsewhere now.
+    return manifest["house"] == house() or manifest["python"] == python_files(notebook)
 
 
 def lessons(names=()) -> list:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import nbformat
 
-from rnnlab.flipbook import Kept
+from rnnlab.drawings import Kept
 from tools.lessons import executions
 
 NOTICE = """\

@@ -22,7 +22,7 @@ FOREIGN = (
     "PYTHONWARNINGS",
 )
 # By these a test simulates a machine that rounds otherwise.
-ROUNDING = ("ATEN_CPU_CAPABILITY", "NPY_DISABLE_CPU_FEATURES", "OPENBLAS_CORETYPE", "RNNLAB_NUDGE")
+ROUNDING = ("ATEN_CPU_CAPABILITY", "MKL_CBWR", "NPY_DISABLE_CPU_FEATURES", "ONEDNN_MAX_CPU_ISA", "OPENBLAS_CORETYPE")
 
 
 def store() -> Path:
@@ -49,8 +49,15 @@ def surroundings(**more: str) -> dict:
     variables |= {name: str(settings() / folder) for name, folder in own.items()}
     variables |= dict.fromkeys(THREADS, "1")
     # Python's own doors for settings: a path with a sitecustomize.py, and the packages in a user's home.
-    variables |= {"PYTHONPATH": str(ROOT), "PYTHONNOUSERSITE": "1", "PYTHONIOENCODING": "utf-8"}
+    variables |= {"PYTHONPATH": path(), "PYTHONNOUSERSITE": "1", "PYTHONIOENCODING": "utf-8"}
     return variables | more
+
+
+def path() -> str:
+    """Return the PYTHONPATH for a lesson: this repository, and of what was there only folders of this repository."""
+    given = map(Path, filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)))
+    own = [str(folder) for folder in given if ROOT in folder.resolve().parents]
+    return os.pathsep.join([*own, str(ROOT)])
 
 
 def python(*arguments) -> list:

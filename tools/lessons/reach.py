@@ -67,8 +67,8 @@ def everything(package: str) -> set:
 
 def direct(source: ast.AST) -> set:
     """Return the modules of the repository that a source takes names from, each where the name is defined."""
-    found, aliases = set(), {}
-    for node in ast.walk(source):
+    nodes, found, aliases = list(ast.walk(source)), set(), {}
+    for node in nodes:
         if isinstance(node, ast.ImportFrom) and node.level == 0:
             for alias in node.names:
                 found |= defining(node.module, alias.name) if alias.name != "*" else {node.module}
@@ -81,19 +81,29 @@ def direct(source: ast.AST) -> set:
                     aliases[alias.asname or target] = target
                 found |= {alias.name} if located(alias.name) and not is_package(alias.name) else set()
     for name, package in aliases.items():
-        found |= used(source, name, package)
+        found |= used(nodes, name, package)
     return {module for module in found if located(module)}
 
 
-def used(source: ast.AST, name: str, package: str) -> set:
-    """Return the modules that a source reaches through a package that it calls `name`."""
+def used(nodes: list, name: str, package: str) -> set:
+    """Return the modules that a source of these nodes reaches through a package that it calls `name`."""
     found, as_owner = {ALWAYS[package]} if package in ALWAYS else set(), set()
-    for node in ast.walk(source):
+    for node in nodes:
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == name:
             found |= defining(package, node.attr)
             as_owner.add(id(node.value))
-    bare = [node for node in ast.walk(source) if isinstance(node, ast.Name) and node.id == name]
+    bare = [node for node in nodes if isinstance(node, ast.Name) and node.id == name]
     return found if all(id(node) in as_owner for node in bare) else found | everything(package)
+
+
+def names() -> list:
+    """Return what decides where a name leads, beside the files that it leads through: which files there are, and what
+    the `__init__` of each package says."""
+    files = sorted(
+        {*(ROOT / "rnnlab").rglob("*.py"), *(file for folder in FOLDERS[1:] for file in folder.glob("*.py"))}
+    )
+    inits = [file.read_text(encoding="utf-8") for file in files if file.name == "__init__.py"]
+    return [file.relative_to(ROOT).as_posix() for file in files] + inits
 
 
 @functools.cache
