@@ -33,9 +33,7 @@ def test_the_textbook_loop_and_the_fast_path_give_the_same_numbers(kind, seed, T
     assert worst(rl.backprop(cell, params, tape, d_h).params, grads) < 1e-12
 
 
-@pytest.mark.parametrize(
-    "contender", ["ours", "torch_eager", pytest.param("jax_scan", marks=pytest.mark.needs("jax"))]
-)
+@pytest.mark.parametrize("contender", ["ours", "torch_eager", pytest.param("jax_scan", marks=pytest.mark.needs("jax"))])
 @pytest.mark.parametrize("kind", CELLS)
 def test_every_contender_computes_the_same_gradients(kind, contender):
     if contender == "jax_scan":

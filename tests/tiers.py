@@ -61,7 +61,7 @@ def register(config):
 
 
 def leave(config, items):
-    """Take out, in place, what does not belong to the tier, and keep the count of what the quick one leaves, and why."""
+    """Take out, in place, what does not belong to the tier; keep the count of what the quick one leaves, and why."""
     tier, reasons = config.getoption("--tier", "all"), {item: reason(item) for item in items}
     left = [item for item, why in reasons.items() if tier == "quick" and why or tier == "rest" and not why]
     if left:

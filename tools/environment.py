@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from tools import installing, levels
-from tools.levels import LEVELS, STAMP
+from tools.levels import LEVELS
 from tools.running import ENV, ROOT, Failure, Progress, run, say
 
 LOWEST, BEYOND = (3, 11), (3, 14)  # requires-python in pyproject.toml; a test compares them
@@ -39,8 +39,9 @@ def make_environment(level: str = LEVELS[0]) -> None:
     LOG.unlink(missing_ok=True)
     with Progress() as progress:
         for one in levels.up_to(level)[LEVELS.index(there) + 1 if there else 0 :]:
+            wanted = levels.stamp(one)  # of the files as they are now
             begin(progress) if one == LEVELS[0] else add(one, progress)
-            STAMP.write_text(levels.stamp(one), encoding="utf-8")
+            levels.STAMP.write_text(wanted, encoding="utf-8")
             UNFINISHED.unlink(missing_ok=True)
     say(f"The environment is complete after {time.monotonic() - progress.start:.0f} s.")
 
@@ -57,7 +58,7 @@ def announce(there, level: str) -> None:
 
 def begin(progress) -> None:
     """Make .venv from nothing, with the first level."""
-    STAMP.unlink(missing_ok=True)  # before anything else: from here on .venv is not to be trusted
+    levels.STAMP.unlink(missing_ok=True)  # before anything else: from here on .venv is not to be trusted
     perform(installing.venv_command(), progress)
     take_torch(progress)
     for command in installing.install_commands(LEVELS[0]):
@@ -77,7 +78,7 @@ def add(level: str, progress) -> None:
                 shutil.rmtree(str(path)) if path.is_dir() else path.unlink()
     UNFINISHED.write_text("\n".join(path.name for path in folder.iterdir()), encoding="utf-8")
     if levels.versions() != "locked":  # other versions may replace what is there
-        STAMP.unlink(missing_ok=True)
+        levels.STAMP.unlink(missing_ok=True)
     for command in installing.install_commands(level):
         perform(command, progress)
 

@@ -23,11 +23,11 @@ REASONS = (  # what the log of pip or uv holds, what it means; the first match w
         r"|error sending request|dns error|tcp connect error",
         "no network: the package index did not answer",
     ),
-    (r"No matching distribution found for ([^\s;]+)", "the package index has no {} for this Python and machine"),
+    (r"No matching distribution found for ([^\s;+]+)", "the package index has no {} for this Python and machine"),
     (r"conflicting dependencies|your requirements are unsatisfiable", "the wanted versions contradict each other"),
     (r"(?:ModuleNotFound|Import)Error: (.*)", "a package does not load ({})"),
 )
-NO_SUCH_BUILD = r"No matching distribution found for torch==\S+\+cpu"
+NO_SUCH_BUILD = r"torch==\S+\+cpu \(from versions: \d"  # and others there are
 
 # What only the developers of other packages run, found below site-packages: a tenth of the readers' level.
 LEFT_OUT = (
