@@ -1,8 +1,9 @@
 """Run the errands of this repository: python tasks.py TASK [NAME=value ...] [arguments for the tool].
 
 Settings, as NAME=value or as environment variables: PORT (book, lab); STRICT=1 (book, html), for which a warning is an
-error; COURSE, ASSIGNMENT and FORCE=1 (grade); TORCH_INDEX, a package index to take torch from; VERSIONS, one of locked
-(constraints.txt, the default), pinned (pyproject.toml alone) or newest.
+error; COURSE, ASSIGNMENT and FORCE=1 (grade); FOR, the level of the environment (env): read, test or all; TORCH_INDEX,
+a package index to take torch from; INSTALLER, pip or uv; VERSIONS, one of locked (constraints.txt, the default), pinned
+(pyproject.toml alone) or newest.
 
 Standard library only. This file and tools/ must parse on Pythons too old for the rest (3.6 and later), to say so: they
 use nothing newer before `check_python` has passed, no `list[str]` and no `tomllib` at the top.
@@ -18,21 +19,14 @@ from pathlib import Path
 
 from tools.environment import check_python, make_environment
 from tools.lessons.places import surroundings
+from tools.levels import asked
 from tools.running import BIN, ENV, PYTHON, ROOT, Failure, run, say
 
 LOGS = ROOT / "logs"
 SITE = ROOT / "book" / "_build" / "html"
-SETTINGS = ("PORT", "COURSE", "ASSIGNMENT", "FORCE", "STRICT", "TORCH_INDEX", "VERSIONS")
-PRODUCTS = (
-    "book/_build",
-    ".lessons",
-    "logs",
-    "build",
-    "rnnlab.egg-info",
-    ".pytest_cache",
-    ".ruff_cache",
-    ".hypothesis",
-)
+SETTINGS = ("PORT", "COURSE", "ASSIGNMENT", "FORCE", "FOR", "STRICT", "TORCH_INDEX", "INSTALLER", "VERSIONS")
+PRODUCTS = ("book/_build", ".lessons", "logs", "build", "rnnlab.egg-info")
+PRODUCTS += (".pytest_cache", ".ruff_cache", ".hypothesis")
 
 
 def lessons() -> list:
@@ -73,8 +67,8 @@ def claim(number: int, task: str):
 
 
 def env(_: list) -> int:
-    """Make .venv with everything in it (the other tasks do this first)."""
-    make_environment()
+    """Make .venv for readers, or FOR=test, FOR=all (the other tasks do first what they need)."""
+    make_environment(asked())
     say(f"The environment is ready: {PYTHON.relative_to(ROOT)}")
     return 0
 
@@ -122,17 +116,17 @@ def book(arguments: list) -> int:
 
 def test(arguments: list) -> int:
     """Run every kind of test, in minutes; arguments go to pytest, as in: test -k clip."""
-    return run_tests(["--tier=quick", *arguments])
+    return run_tests("test", ["--tier=quick", *arguments])
 
 
 def test_all(arguments: list) -> int:
     """Run every test there is: what CI runs each week."""
-    return run_tests(["--tier=all", *arguments])
+    return run_tests("all", ["--tier=all", *arguments])
 
 
-def run_tests(arguments: list) -> int:
+def run_tests(level: str, arguments: list) -> int:
     """Run pytest with nbval over the tests, the module's examples and the lessons, or over what the arguments name."""
-    make_environment()
+    make_environment(level)
     targets = ["tests", "rnnlab", *lessons()]
     if any(re.search(r"\.(py|ipynb)(::|$)", word) for word in arguments):
         targets = []
@@ -171,14 +165,14 @@ def grade(arguments: list) -> int:
         raise Failure(
             "name the course's folder and the problem set: make grade COURSE=path/to/course ASSIGNMENT=ps1_bptt"
         )
-    make_environment()
+    make_environment("test")
     force = ["--force"] if os.environ.get("FORCE") not in (None, "", "0") else []
     return run(PYTHON, "-m", "grading", Path(course).resolve(), assignment, *force, *arguments)
 
 
 def bench(arguments: list) -> int:
     """Measure, and print the figures; arguments name single benchmarks."""
-    make_environment()
+    make_environment("all")
     return run(PYTHON, "benchmarks/run.py", *arguments)
 
 
@@ -198,7 +192,7 @@ def notebook_faults(path: Path) -> list:
 
 def check(_: list) -> int:
     """Check style and format of code and notebooks, and that lessons are stored as run."""
-    make_environment()
+    make_environment("test")
     status = run(BIN / "ruff", "check", ".") | run(BIN / "ruff", "format", "--check", ".")
     faults = [f"{path.name}: {fault}" for path in lessons() for fault in notebook_faults(path)]
     for line in faults:
@@ -213,7 +207,9 @@ def clean(arguments: list) -> int:
         paths += (ROOT / folder).rglob("__pycache__")
         paths += (ROOT / folder).rglob(".ipynb_checkpoints")
     for path in paths:
-        if path.is_dir():
+        if path.is_symlink():
+            path.unlink()
+        elif path.is_dir():
             shutil.rmtree(str(path))
     return 0
 

@@ -33,11 +33,11 @@ def test_the_textbook_loop_and_the_fast_path_give_the_same_numbers(kind, seed, T
     assert worst(rl.backprop(cell, params, tape, d_h).params, grads) < 1e-12
 
 
-@pytest.mark.parametrize("contender", ["ours", "torch_eager", "jax_scan"])
+@pytest.mark.parametrize("contender", ["ours", "torch_eager", pytest.param("jax_scan", marks=pytest.mark.needs("jax"))])
 @pytest.mark.parametrize("kind", CELLS)
 def test_every_contender_computes_the_same_gradients(kind, contender):
     if contender == "jax_scan":
-        pytest.importorskip("jax", reason="JAX is not installed: pip install 'rnnlab[frameworks]'")
+        pytest.importorskip("jax", reason="JAX is not installed: pip install .[all]")
     problem = contenders.Problem(kind, hidden=6, batch=3, steps=7, dtype=np.float64)
     assert worst(getattr(contenders, contender)(problem)(), contenders.textbook(problem)()) < 1e-10
 

@@ -70,7 +70,7 @@ def test_rubric_adds_up_to_the_marks_by_hand():
 def test_the_way_from_a_clone_to_grades(tmp_path):
     """The commands of the guide but for those that install, run as they stand there."""
     steps = re.findall(r"^\$ (.*)$", section("From a clone to grades"), re.MULTILINE)
-    assert steps[:2] == ["make env", "source .venv/bin/activate"]
+    assert steps[:2] == ["make env FOR=test", "source .venv/bin/activate"]
     for path in ("grading", "rnnlab", "notebooks/coursework"):
         shutil.copytree(ROOT / path, tmp_path / path, ignore=shutil.ignore_patterns("release", "submitted", "*.db"))
     target = re.fullmatch(r"make grade COURSE=(\S+) ASSIGNMENT=(\S+)", steps.pop())

@@ -140,6 +140,7 @@ def test_the_step_at_a_gradient_of_1e_7(lesson):
     assert lesson["lengths"]["Keras"] == pytest.approx(3.16e-4, rel=1e-3)
 
 
+@pytest.mark.needs("optax")
 def test_the_options_are_the_frameworks_own_rules(lesson):
     optax = pytest.importorskip("optax")
     theirs = {

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("keras", reason="the lesson needs Keras: pip install .[frameworks]")
+pytest.importorskip("keras", reason="the lesson needs Keras: pip install .[read]")
 
 import rnnlab as rl
 from drawings import assert_lines_stay_inside

@@ -3,7 +3,6 @@
 import ast
 import importlib.metadata
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -16,7 +15,7 @@ from packaging.specifiers import SpecifierSet
 
 import rnnlab
 import tasks
-from tools import environment
+from tools import environment, levels
 
 ROOT = Path(__file__).resolve().parents[1]
 MODULES = {path.stem: path for path in (ROOT / "rnnlab").glob("*.py") if path.stem != "__init__"}
@@ -135,6 +134,9 @@ HEAVY = {
     "distributed": set(),
 }
 
+# Imports of the environment of `make test-all`, and what brings them.
+OF_ALL = {"jax": "jax", "optax": "optax", "tensorflow": "tensorflow-cpu"}
+
 NEVER_STORED = {
     "a path of one machine": r"(?<![\w.])/(?:root|work|tmp|home/\w+|Users/\w+)/[\w.]|[A-Z]:\\\\?Users\\",
     "a package index": r"(?:pypi|pythonhosted|npmjs|anaconda|download[.]pytorch)[.](?:org|com)",
@@ -169,7 +171,7 @@ def imported(source: str) -> set[str]:
 
 
 def test_every_direct_requirement_is_pinned_and_so_constrained():
-    requirements = {canonical(line) for line in environment.requirements()}
+    requirements = {canonical(line) for line in levels.requirements()}
     assert "torch==2.13.0" in requirements
     assert all(re.fullmatch(r"[a-z0-9-]+==[\w.]+", line) for line in requirements)
     lines = [line for line in read("constraints.txt").splitlines() if not line.startswith("#")]
@@ -182,7 +184,8 @@ def test_constraints_hold_for_other_builds_and_machines():
     assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in lines), "a local build (+cpu), a URL or a path"
 
 
-def test_constraints_fit_every_python_of_the_range():
+@pytest.mark.parametrize("level", ["test", pytest.param("all", marks=pytest.mark.needs("tensorflow"))])
+def test_constraints_fit_every_python_of_the_range(level):
     """A package may drop patch releases: soupsieve 4 needs 3.11.5, and Debian 12 has 3.11.2."""
     held = dict(line.split("==") for line in read("constraints.txt").splitlines() if not line.startswith("#"))
     pythons = [f"3.{minor}.0" for minor in range(environment.LOWEST[1], environment.BEYOND[1])]
@@ -193,23 +196,22 @@ def test_constraints_fit_every_python_of_the_range():
 
 
 def test_conda_route_has_the_same_versions():
+    """Those of the readers."""
     dependencies = yaml.safe_load(read("environment.yml"))["dependencies"]
     pip = next(entry["pip"] for entry in dependencies if isinstance(entry, dict))
     assert pip[0] == "--constraint constraints.txt" and pip[-1] == "--editable ."
-    assert sorted(map(canonical, pip[1:-1])) == sorted(map(canonical, environment.requirements()))
-    conditions = [{line for line in lines if ";" in line} for lines in (pip, environment.requirements())]
-    assert conditions[0] == conditions[1]
+    assert pip[1:-1] == levels.requirements("read")
 
 
 def test_one_range_of_pythons_everywhere():
     low, beyond = (".".join(map(str, version)) for version in (environment.LOWEST, environment.BEYOND))
-    assert environment.project()["project"]["requires-python"] == f">={low},<{beyond}"
+    assert levels.project()["project"]["requires-python"] == f">={low},<{beyond}"
     assert f"{environment.LOWEST} <= sys.version_info[:2] < {environment.BEYOND}" in read("Makefile")
     assert f"python={low}" in yaml.safe_load(read("environment.yml"))["dependencies"]
 
 
 def test_one_version_of_the_project_everywhere():
-    version = environment.project()["project"]["version"]
+    version = levels.project()["project"]["version"]
     assert rnnlab.__version__ == version
     assert yaml.safe_load(read("CITATION.cff"))["version"] == version
     assert re.search(rf"^## {re.escape(version)}\b", read("CHANGELOG.md"), re.MULTILINE)
@@ -218,7 +220,7 @@ def test_one_version_of_the_project_everywhere():
 def test_imports_are_requirements():
     """Every package that a Python file names is one that pyproject.toml names, not one that came along with another."""
     distributions = importlib.metadata.packages_distributions()
-    wanted = {canonical(line).partition("==")[0] for line in environment.requirements()}
+    wanted = {canonical(line).partition("==")[0] for line in levels.requirements()}
     own = {"rnnlab", "tasks", "tools", "benchmarks", "grading"}
     own |= {
         path.stem for folder in ("tests", "notebooks", "notebooks/evidence") for path in (ROOT / folder).glob("*.py")
@@ -226,7 +228,7 @@ def test_imports_are_requirements():
     for path in tracked("*.py"):
         names = {name.partition(".")[0] for name in imported(path.read_text(encoding="utf-8"))}
         for name in names - own - sys.stdlib_module_names:
-            owners = {canonical(owner) for owner in distributions.get(name, ["not installed"])}
+            owners = {canonical(owner) for owner in distributions.get(name, [OF_ALL.get(name, "not installed")])}
             assert owners & wanted, f"{path.relative_to(ROOT)} imports {name}, of {owners}"
 
 
@@ -292,13 +294,13 @@ def test_public_names_are_documented():
 
 
 def test_the_package_ships_its_files():
-    shipped = environment.project()["tool"]["setuptools"]["package-data"]["rnnlab"]
+    shipped = levels.project()["tool"]["setuptools"]["package-data"]["rnnlab"]
     others = [path for path in tracked("rnnlab/*") if path.suffix != ".py"]
     assert all(any(path.match(pattern) for pattern in shipped) for path in others)
 
 
 def test_doctests_are_collected():
-    options = environment.project()["tool"]["pytest"]["ini_options"]
+    options = levels.project()["tool"]["pytest"]["ini_options"]
     assert "--doctest-modules" in options["addopts"] and "rnnlab" in options["testpaths"]
 
 
@@ -353,28 +355,7 @@ def test_citation_has_what_readers_of_it_need():
 def test_licences():
     assert "BSD 3-Clause License" in read("LICENSE") and "Redistribution and use" in read("LICENSE")
     assert "Attribution 4.0 International" in read("LICENSE-TEXT")
-    assert environment.project()["project"]["license"] == "BSD-3-Clause"
-
-
-# ---------------------------------------------------------------- CI
-
-
-def test_ci_runs_the_command_of_the_readme():
-    script = read(".ci/run")
-    assert "set -euo pipefail" in script
-    assert "RNNLAB_REQUIRE_BROWSER=1" in script and "RNNLAB_REQUIRE_SANDBOX=1" in script
-    assert re.search(r"^stage .* make test$", script, re.MULTILINE)
-    assert subprocess.run(["bash", "-n", ROOT / ".ci/run"]).returncode == 0
-    assert os.access(ROOT / ".ci/run", os.X_OK)
-
-
-@pytest.mark.parametrize("path", sorted((ROOT / ".github/workflows").glob("*.yml")), ids=lambda path: path.name)
-def test_workflows_are_in_shape(path):
-    workflow = yaml.safe_load(path.read_text(encoding="utf-8"))
-    assert {"name", True, "permissions", "jobs"} <= set(workflow), "YAML reads the key `on` as True"
-    steps = [step for job in workflow["jobs"].values() for step in job["steps"]]
-    assert all(re.fullmatch(r"actions/[a-z-]+@v\d+", step["uses"]) for step in steps if "uses" in step)
-    assert any(".ci/run" in step.get("run", "") or "make html" in step.get("run", "") for step in steps)
+    assert levels.project()["project"]["license"] == "BSD-3-Clause"
 
 
 # ---------------------------------------------------------------- what must never be stored

@@ -1,4 +1,4 @@
-"""tasks.py: one clear line for what a person can mend, and an environment that is complete or is made again."""
+"""tasks.py: one clear line for what a person can mend, and the commands that the tasks run."""
 
 import ast
 import errno
@@ -50,7 +50,7 @@ def ready(copy: Path, tools: dict[str, str]) -> None:
     for name, script in tools.items():
         (bin_ / name).write_text(f"#!/bin/sh\n{script}\n")
         (bin_ / name).chmod(0o755)
-    code = "from tools import environment as e; e.STAMP.write_text(e.fingerprint())"
+    code = "from tools import levels; levels.STAMP.write_text(levels.stamp('all'))"
     subprocess.run([sys.executable, "-c", code], cwd=copy, check=True)
 
 
@@ -62,7 +62,10 @@ def call(copy: Path, *words: str, **variables: str) -> subprocess.CompletedProce
 # ---------------------------------------------------------------- which Python
 
 
-@pytest.mark.parametrize("name", ["tasks.py", "tools/__init__.py", "tools/running.py", "tools/environment.py"])
+@pytest.mark.parametrize(
+    "name",
+    ["tasks.py", *(f"tools/{name}.py" for name in ("__init__", "running", "environment", "levels", "installing"))],
+)
 def test_an_old_python_can_parse_it(name):
     tree = ast.parse((ROOT / name).read_text(encoding="utf-8"), feature_version=(3, 7))
     annotations = [node.annotation for node in ast.walk(tree) if isinstance(node, ast.arg) and node.annotation]
@@ -97,118 +100,6 @@ def test_make_without_a_fitting_python(tmp_path, setting, line):
     assert result.returncode == 2 and line in ours and by_make.startswith("make:")
 
 
-# ---------------------------------------------------------------- the environment is complete, or made again
-
-
-@pytest.fixture
-def workshop(tmp_path, monkeypatch):
-    """An empty .venv elsewhere, and a list in which to put the commands that make it."""
-    for name, path in {"ROOT": tmp_path, "ENV": tmp_path / ".venv", "STAMP": tmp_path / "complete"}.items():
-        monkeypatch.setattr(environment, name, path)
-    monkeypatch.setattr(environment, "LOG", tmp_path / "logs" / "install.log")
-    monkeypatch.setattr(environment, "fingerprint", lambda: "today")
-    commands = []
-    monkeypatch.setattr(environment, "install_commands", lambda: commands)
-    return commands
-
-
-def python(code: str) -> list[str]:
-    return [sys.executable, "-c", code]
-
-
-def test_a_complete_environment_is_made_once(workshop, tmp_path):
-    workshop += [python(f"open({str(tmp_path / 'made')!r}, 'a').write('.')")]
-    environment.make_environment()
-    environment.make_environment()
-    assert (tmp_path / "made").read_text() == "."
-
-
-def test_a_change_makes_it_again(workshop, tmp_path, monkeypatch):
-    workshop += [python(f"open({str(tmp_path / 'made')!r}, 'a').write('.')")]
-    environment.make_environment()
-    monkeypatch.setattr(environment, "fingerprint", lambda: "tomorrow")
-    environment.make_environment()
-    assert (tmp_path / "made").read_text() == ".."
-
-
-@pytest.mark.parametrize("stop", [KeyboardInterrupt, MemoryError])
-def test_an_interrupted_install_does_not_count(workshop, monkeypatch, stop):
-    environment.STAMP.write_text("yesterday")
-    workshop += [python("pass")]
-
-    def interrupted(*_, **__):
-        raise stop
-
-    monkeypatch.setattr(environment, "run", interrupted)
-    with pytest.raises(stop):
-        environment.make_environment()
-    assert not environment.STAMP.exists()
-
-
-def test_a_failed_install_says_why_and_does_not_count(workshop):
-    workshop += [python("print('OSError: [Errno 28] No space left on device'); raise SystemExit(1)")]
-    with pytest.raises(running.Failure, match=r"the disk is full \(details: logs.install.log\)"):
-        environment.make_environment()
-    assert not environment.STAMP.exists()
-    assert "No space left" in environment.LOG.read_text()
-
-
-def test_no_command_runs_after_a_failed_one(workshop, tmp_path):
-    workshop += [python("raise SystemExit(1)"), python(f"open({str(tmp_path / 'made')!r}, 'w')")]
-    with pytest.raises(running.Failure, match="pip failed"):
-        environment.make_environment()
-    assert not (tmp_path / "made").exists()
-
-
-def test_an_environment_in_use_is_not_pulled_away(workshop, monkeypatch):
-    monkeypatch.setattr(sys, "prefix", str(environment.ENV))
-    with pytest.raises(running.Failure, match="deactivate"):
-        environment.make_environment()
-
-
-def test_fingerprint_knows_what_matters(copy, monkeypatch):
-    monkeypatch.setattr(environment, "ROOT", copy)
-    monkeypatch.delenv("VERSIONS", raising=False)
-    first = environment.fingerprint()
-    pyproject = copy / "pyproject.toml"
-    before = pyproject.read_text()
-
-    pyproject.write_text(before.replace("line-length = 120", "line-length = 100"))
-    assert environment.fingerprint() == first
-    pyproject.write_text(before.replace("numpy==2.4.6", "numpy==2.4.5"))
-    assert environment.fingerprint() != first
-    pyproject.write_text(before)
-    (copy / "constraints.txt").write_text("")
-    assert environment.fingerprint() != first
-
-
-def test_without_an_index_one_line_names_what_failed(copy):
-    hidden = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "", "PIP_CONFIG_FILE": os.devnull}
-    result = call(copy, "env", **hidden)
-    assert result.returncode == 2
-    line = one_line(result.stderr)
-    assert "the package index has no setuptools" in line and "logs/install.log" in line
-    assert "No matching distribution" in (copy / "logs" / "install.log").read_text()
-
-
-@pytest.mark.parametrize(
-    "log, meaning",
-    [
-        ("ConnectTimeoutError ... No matching distribution found for numpy==2.4.6", "no network"),
-        ("NewConnectionError('...: [Errno -3] Temporary failure in name resolution')", "no network"),
-        ("ERROR: No matching distribution found for torch==2.13.0", "the package index has no torch==2.13.0"),
-        ("ERROR: Could not install packages due to an OSError: [Errno 28]", "the disk is full"),
-        ("[SSL: CERTIFICATE_VERIFY_FAILED]", "certificate"),
-        ("something else", "pip failed"),
-    ],
-)
-def test_pip_failure(log, meaning):
-    assert meaning in environment.pip_failure(log)
-
-
-# ---------------------------------------------------------------- what pip is asked for
-
-
 @pytest.fixture
 def settings(monkeypatch):
     """No setting from outside, and none left behind."""
@@ -217,37 +108,12 @@ def settings(monkeypatch):
     return monkeypatch
 
 
-def test_locked_versions_come_in_one_command(settings):
-    (command,) = environment.pip_commands(["pip"])
-    assert command == ["pip", "install", "--constraint", "constraints.txt", "--editable", ".[dev]"]
-
-
-def test_torch_alone_comes_from_the_other_index(settings):
-    settings.setenv("TORCH_INDEX", "file:///index")
-    torch, rest = environment.pip_commands(["pip"])
-    assert torch == ["pip", "install", "--no-deps", "--index-url", "file:///index", "torch==2.13.0"]
-    assert "--index-url" not in rest
-
-
-def test_newest_versions_are_held_only_where_pyproject_says(settings):
-    settings.setenv("VERSIONS", "newest")
-    names, own = environment.pip_commands(["pip"])
-    assert not any("==" in name.partition(";")[0] for name in names)
-    assert "numpy" in names and "jupyter-book<2" in names
-    assert own == ["pip", "install", "--no-deps", "--editable", "."]
-
-
-def test_other_versions_are_refused(settings, capsys):
-    assert tasks.main(["env", "VERSIONS=latest"]) == 2
-    assert "got VERSIONS=latest" in one_line(capsys.readouterr().err)
-
-
 # ---------------------------------------------------------------- one line for each mishap
 
 
 @pytest.mark.parametrize("task", ["book", "lab"])
 def test_port_in_use(settings, capsys, task):
-    settings.setattr(tasks, "make_environment", lambda: None)
+    settings.setattr(tasks, "make_environment", lambda *_: None)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         number = taken.getsockname()[1]
         assert tasks.main([task, f"PORT={number}"]) == 2
@@ -334,7 +200,7 @@ def test_tools_run_on_one_thread_and_find_each_other():
 def commands(monkeypatch, settings, tmp_path):
     """The commands that tasks would run, in a folder with one lesson."""
     ran = []
-    monkeypatch.setattr(tasks, "make_environment", lambda: None)
+    monkeypatch.setattr(tasks, "make_environment", lambda *_: None)
     monkeypatch.setattr(tasks, "run", lambda *words, **_: ran.append([str(word) for word in words]) or 0)
     monkeypatch.setattr(tasks, "ROOT", tmp_path)
     (tmp_path / "notebooks").mkdir()

@@ -1,5 +1,7 @@
 """Two tiers of tests: `make test` in minutes, with every kind of check in it, and `make test-all` with every case.
 
+`make test-all ARGS=--tier=rest` runs what the second has beyond the first: CI runs the one after the other.
+
 A test is left to `make test-all` by what it needs, never by taste:
 
 - `full(why)`: it repeats, on more pages, lessons, states or records, a check that `make test` makes on some of them;
@@ -48,7 +50,8 @@ def reason(item):
 
 def add_option(parser):
     """Add --tier."""
-    parser.addoption("--tier", choices=("quick", "all"), default="all", help="which tests run: tests/tiers.py")
+    what = "which tests run (tests/tiers.py): quick, all, or rest, which is all without quick"
+    parser.addoption("--tier", choices=("quick", "rest", "all"), default="all", help=what)
 
 
 def register(config):
@@ -58,13 +61,13 @@ def register(config):
 
 
 def leave(config, items):
-    """In the quick tier, take out what is left to the other one, in place, and keep the count of it."""
-    reasons = [reason(item) if config.getoption("--tier", "all") == "quick" else None for item in items]
-    left = [item for item, why in zip(items, reasons, strict=True) if why]
-    items[:] = [item for item, why in zip(items, reasons, strict=True) if not why]
+    """Take out, in place, what does not belong to the tier; keep the count of what the quick one leaves, and why."""
+    tier, reasons = config.getoption("--tier", "all"), {item: reason(item) for item in items}
+    left = [item for item, why in reasons.items() if tier == "quick" and why or tier == "rest" and not why]
     if left:
+        items[:] = [item for item in items if item not in set(left)]
         config.hook.pytest_deselected(items=left)
-    config.stash[LEFT] = Counter(why for why in reasons if why)
+    config.stash[LEFT] = Counter(filter(None, map(reasons.get, left)))
     if hasattr(config, "workeroutput"):  # a worker of xdist: the terminal is elsewhere
         config.workeroutput["left"] = dict(config.stash[LEFT])
 

@@ -1,31 +1,19 @@
-"""Make .venv from pyproject.toml and constraints.txt, once, and know whether it is complete."""
+"""Make .venv from pyproject.toml and constraints.txt, level by level, each once, and know whether it is complete."""
 
-import hashlib
-import importlib.util
-import json
 import os
 import re
+import shutil
 import sys
 import time
 from pathlib import Path
 
-from tools.running import ENV, PYTHON, ROOT, Failure, Progress, run, say
+from tools import installing, levels
+from tools.levels import LEVELS
+from tools.running import ENV, ROOT, Failure, Progress, run, say
 
 LOWEST, BEYOND = (3, 11), (3, 14)  # requires-python in pyproject.toml; a test compares them
-STAMP = ENV / "complete"  # written when everything is installed, so an interrupted install never counts
+UNFINISHED = ENV / "unfinished"  # while a level is added: the names that were in site-packages before
 LOG = ROOT / "logs" / "install.log"
-
-PIP_REASONS = (  # what pip's log holds, what it means; the first match wins
-    (r"No space left on device|Errno 28", "the disk is full"),
-    (r"CERTIFICATE_VERIFY_FAILED", "the package index's certificate was not accepted (a proxy in between?)"),
-    (
-        r"NewConnectionError|NameResolutionError|ConnectTimeout|ReadTimeout|ProxyError|Max retries exceeded"
-        r"|Temporary failure in name resolution|Network is unreachable|Connection broken|Read timed out",
-        "no network: the package index did not answer",
-    ),
-    (r"No matching distribution found for ([^\s;]+)", "the package index has no {} for this Python and machine"),
-    (r"conflicting dependencies", "the wanted versions contradict each other"),
-)
 
 
 def check_python(version: tuple = sys.version_info) -> None:
@@ -38,98 +26,88 @@ def check_python(version: tuple = sys.version_info) -> None:
         )
 
 
-def project() -> dict:
-    """Read pyproject.toml."""
-    import tomllib
-
-    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-
-
-def versions() -> str:
-    """Return the VERSIONS setting, checked."""
-    value = os.environ.get("VERSIONS") or "locked"
-    if value not in ("locked", "pinned", "newest"):
-        raise Failure(f"expected VERSIONS=locked, pinned or newest, got VERSIONS={value}")
-    return value
-
-
-def fingerprint() -> str:
-    """Hash all that decides what .venv holds: requirements, constraints, this Python, this folder."""
-    content = project()
-    keys = ("version", "requires-python", "dependencies", "optional-dependencies")
-    wanted = [content["build-system"], [content["project"][key] for key in keys], content["tool"]["setuptools"]]
-    locked = (ROOT / "constraints.txt").read_text(encoding="utf-8")
-    parts = [json.dumps(wanted, sort_keys=True), locked, versions(), sys.version, str(ROOT)]
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
-
-
-def requirements() -> list:
-    """Return every direct requirement of the project with its pin, such as `numpy==2.4.6`, some with a condition."""
-    tables = project()["project"]
-    groups = [tables["dependencies"], *tables["optional-dependencies"].values()]
-    return sorted({line for group in groups for line in group if not line.startswith(tables["name"])})
-
-
-def newest(requirement: str, held: dict) -> str:
-    """Return a requirement without its pin: `numpy==2.4.6` is `numpy`; `held` gives the bounds that stay."""
-    pinned, semicolon, condition = requirement.partition(";")
-    name = pinned.partition("==")[0]
-    return name + held.get(name, "") + semicolon + condition
-
-
-def pip_commands(pip: list) -> list:
-    """Return the pip commands that fill .venv, in order."""
-    commands = []
-    index = os.environ.get("TORCH_INDEX")
-    if index:  # torch alone, or its index would be asked for everything
-        torch = next(line for line in requirements() if line.startswith("torch=="))
-        commands.append(pip + ["install", "--no-deps", "--index-url", index, torch])
-    if versions() == "newest":
-        held = project()["tool"]["rnnlab"]["held"]
-        commands.append(pip + ["install"] + [newest(line, held) for line in requirements()])
-        commands.append(pip + ["install", "--no-deps", "--editable", "."])
-    else:
-        lock = ["--constraint", "constraints.txt"] if versions() == "locked" else []
-        commands.append(pip + ["install"] + lock + ["--editable", ".[dev]"])
-    return commands
-
-
-def pip_failure(log: str) -> str:
-    """Say in a few words what pip's log means."""
-    for pattern, meaning in PIP_REASONS:
-        match = re.search(pattern, log)
-        if match:
-            return meaning.format(*match.groups())
-    return "pip failed"
-
-
-def install_commands() -> list:
-    """Return the commands that make .venv from nothing."""
-    venv = [sys.executable, "-m", "venv", "--clear", ENV]
-    pip = [PYTHON, "-m", "pip"]
-    if importlib.util.find_spec("ensurepip") is None:
-        # Debian's bare Python lacks it, but its own pip can install into an environment that has none.
-        venv.append("--without-pip")
-        pip = [sys.executable, "-m", "pip", "--python", PYTHON]
-    # Matplotlib warns when it first lists the fonts of a slow machine, and a warning in a lesson stops the book.
-    fonts = [PYTHON, "-c", "import matplotlib.font_manager"]
-    return [venv, *pip_commands(pip), fonts]
-
-
-def make_environment() -> None:
-    """Make .venv, or do nothing when it is complete and up to date."""
-    wanted = fingerprint()
-    if STAMP.exists() and STAMP.read_text() == wanted:
+def make_environment(level: str = LEVELS[0]) -> None:
+    """Bring .venv to a level, or do nothing when it has that one or a higher, complete and up to date."""
+    if ENV.is_symlink():  # emptying it would empty what belongs to another
+        raise Failure(".venv is a symbolic link, which is not followed: remove it (`rm .venv`), then the same command")
+    there = levels.reached()
+    if there and level in levels.up_to(there):
         return
-    if Path(sys.prefix).resolve() == ENV:
+    if there is None and Path(sys.prefix).resolve() == ENV:
         raise Failure("the environment is out of date and in use here: run `deactivate`, then the same command again")
-    say("Making the environment in .venv: once, some minutes, about 4 GB.")
-    STAMP.unlink(missing_ok=True)  # before anything else: from here on .venv is not to be trusted
+    announce(there, level)
     LOG.unlink(missing_ok=True)
     with Progress() as progress:
-        for command in install_commands():
-            if run(*command, log=LOG, show=progress.show):
-                reason = pip_failure(LOG.read_text(encoding="utf-8"))
-                raise Failure(f"the environment was not made: {reason} (details: {LOG.relative_to(ROOT)})")
-    STAMP.write_text(wanted)
+        for one in levels.up_to(level)[LEVELS.index(there) + 1 if there else 0 :]:
+            wanted = levels.stamp(one)  # of the files as they are now
+            begin(progress) if one == LEVELS[0] else add(one, progress)
+            levels.STAMP.write_text(wanted, encoding="utf-8")
+            UNFINISHED.unlink(missing_ok=True)
     say(f"The environment is complete after {time.monotonic() - progress.start:.0f} s.")
+
+
+def announce(there, level: str) -> None:
+    """Say, before anything is downloaded, what it is for and how large."""
+    size = levels.gigabytes(level)
+    what = f"the level `{level}`, {levels.PURPOSES[level]}"
+    if there:
+        say(f"Adding to .venv {what}: {size - levels.gigabytes(there):.1f} GB more, once, some minutes.")
+    else:
+        say(f"Making the environment in .venv with {what}: {size} GB, once, some minutes.")
+
+
+def begin(progress) -> None:
+    """Make .venv from nothing, with the first level."""
+    levels.STAMP.unlink(missing_ok=True)  # before anything else: from here on .venv is not to be trusted
+    perform(installing.venv_command(), progress)
+    take_torch(progress)
+    for command in installing.install_commands(LEVELS[0]):
+        perform(command, progress)
+    installing.leave_out()
+    progress.line = "loading every package that the lessons use"
+    perform(installing.load_command(), progress)
+
+
+def add(level: str, progress) -> None:
+    """Install a level on top of what is there, which stays complete: nothing of it is replaced by other versions."""
+    folder = installing.packages_folder()
+    if UNFINISHED.exists():  # an interrupted attempt: half a package would count as installed
+        before = set(UNFINISHED.read_text(encoding="utf-8").splitlines())
+        for path in folder.iterdir():
+            if path.name not in before:
+                shutil.rmtree(str(path)) if path.is_dir() else path.unlink()
+    UNFINISHED.write_text("\n".join(path.name for path in folder.iterdir()), encoding="utf-8")
+    if levels.versions() != "locked":  # other versions may replace what is there
+        levels.STAMP.unlink(missing_ok=True)
+    for command in installing.install_commands(level):
+        perform(command, progress)
+
+
+def take_torch(progress) -> None:
+    """Install the CPU build of torch where there is more than one build, if it can be had."""
+    if os.environ.get("TORCH_INDEX"):
+        perform(installing.torch_command(cpu=False), progress)
+        return
+    if sys.platform != "linux" or levels.versions() == "newest":
+        return
+    if not perform(installing.torch_command(cpu=True), progress, unless=installing.NO_SUCH_BUILD):
+        size = levels.project()["tool"]["rnnlab"]["download"]["cuda"]
+        progress.say(
+            f"This index has only the plain build of torch, which brings CUDA: {size} GB to download. "
+            "Ctrl-C and TORCH_INDEX=... takes the CPU build (README, CPU only)."
+        )
+
+
+def perform(command: list, progress, unless=None) -> bool:
+    """Run a command of the installation, its output into the log; return whether it succeeded.
+
+    Raises:
+        Failure: it did not, and its output has no match of the pattern `unless`.
+    """
+    before = LOG.stat().st_size if LOG.exists() else 0
+    if not run(*command, log=LOG, show=progress.show):
+        return True
+    said = LOG.read_bytes()[before:].decode("utf-8", errors="replace")
+    if unless and re.search(unless, said):
+        return False
+    raise Failure(f"the environment was not made: {installing.meaning(said)} (details: {LOG.relative_to(ROOT)})")

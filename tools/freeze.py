@@ -9,7 +9,7 @@ import sys
 
 HEADER = """\
 # Every package of the environment with its version, so that it still installs next year. Made by
-#   make env VERSIONS=pinned && .venv/bin/python -m tools.freeze > constraints.txt
+#   make env FOR=all VERSIONS=pinned && .venv/bin/python -m tools.freeze > constraints.txt
 # with Python 3.11.2, on Linux: a package that only another system needs is not held."""
 
 

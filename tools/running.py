@@ -9,7 +9,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 ENV = ROOT / ".venv"
-BIN = ENV / ("Scripts" if os.name == "nt" else "bin")
+
+
+def programs(env, system: str = os.name):
+    """Return the folder of an environment's programs."""
+    return env / ("Scripts" if system == "nt" else "bin")
+
+
+BIN = programs(ENV)
 PYTHON = BIN / "python"
 WIDTH = 78  # of the progress line
 # At the sizes of this course a second BLAS thread only costs: two processes use two cores better.
@@ -26,11 +33,12 @@ def say(line: str) -> None:
 
 
 def tool_environment(variables: dict = None) -> dict:
-    """Return variables (this process's, if none are given) for a tool of .venv: its programs first, one thread each."""
-    variables = dict(
-        variables or os.environ, VIRTUAL_ENV=str(ENV), PATH=str(BIN) + os.pathsep + os.environ.get("PATH", "")
-    )
-    variables.pop("PYTHONHOME", None)
+    """Return variables for a tool of .venv, out of this process's if none are given: its programs first, one thread."""
+    path = str(BIN) + os.pathsep + os.environ.get("PATH", "")
+    variables = dict(variables or os.environ, VIRTUAL_ENV=str(ENV), PATH=path)
+    # PYTHONDONTWRITEBYTECODE: much of .venv comes without bytecode, and would be compiled again at every start.
+    for name in ("PYTHONHOME", "PYTHONDONTWRITEBYTECODE"):
+        variables.pop(name, None)
     variables.update({name: "1" for name in THREADS})
     return variables
 
@@ -81,6 +89,15 @@ class Progress:
         elif words and words[0] in ("Collecting", "Downloading", "Installing", "Processing", "Using"):
             self.line = line.strip()
 
+    def say(self, line: str) -> None:
+        """Print a line for good."""
+        self._wipe()
+        say(line)
+
+    def _wipe(self) -> None:
+        if self.terminal:
+            print("\r" + " " * WIDTH + "\r", end="", flush=True)
+
     def _paint(self) -> None:
         while not self.finished.wait(1 if self.terminal else 15):
             text = f"  {time.monotonic() - self.start:4.0f} s  {self.line}"[:WIDTH]
@@ -96,5 +113,4 @@ class Progress:
     def __exit__(self, *_) -> None:
         self.finished.set()
         self.painter.join()
-        if self.terminal:
-            print("\r" + " " * WIDTH + "\r", end="", flush=True)
+        self._wipe()
