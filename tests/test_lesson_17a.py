@@ -314,8 +314,12 @@ def test_a_random_text_of_the_agreement_is_as_stored(lesson, study, reading, rec
 # ---------------------------------------------------------------- what the page shows
 
 
-def test_every_state_of_the_explorables_can_be_drawn(lesson):
+def test_its_explorables(lesson):
     assert {"heaviest", "learning", "moved", "taken_away", "mistakes"} <= set(lesson.explorables)
+
+
+@pytest.mark.full("what a lesson's explorables draw is looked at by test_lesson_explorables.py")
+def test_every_state_of_the_explorables_can_be_drawn(lesson):
     for one in lesson.explorables.values():
         one.check()
 
