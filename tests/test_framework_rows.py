@@ -29,10 +29,23 @@ def again(part):
     return measured("tensorflow" if "TensorFlow" in part else "torch")[part]
 
 
-def each_row(kind):
-    every = [(part, n) for part in PARTS for n in range(len(PARTS[part][kind]))]
-    names = [f"{part}, {PARTS[part][kind][n].get('name') or PARTS[part][kind][n]['layer']}" for part, n in every]
-    return pytest.mark.parametrize(("part", "n"), every, ids=names)
+def needed(part):
+    """The marks of a test that measures a part again: only the environment of `make test-all` holds every framework."""
+    package = "tensorflow" if "TensorFlow" in part else "optax" if part == "Optax" else None
+    return [pytest.mark.needs(package)] if package else []
+
+
+def each_part(*parts):
+    return pytest.mark.parametrize("part", [pytest.param(part, marks=needed(part)) for part in parts])
+
+
+def each_row(kind, measured=False):
+    rows_of = [(part, n, row) for part in PARTS for n, row in enumerate(PARTS[part][kind])]
+    every = [
+        pytest.param(part, n, id=f"{part}, {row.get('name') or row['layer']}", marks=needed(part) if measured else [])
+        for part, n, row in rows_of
+    ]
+    return pytest.mark.parametrize(("part", "n"), every)
 
 
 def same(one, two, rel=1e-4):
@@ -51,22 +64,22 @@ def test_the_comparison_tells_apart():
     assert not same({"a": [1.0]}, {"a": [1.001]}) and not same({"a": [1.0]}, {"b": [1.0]}) and not same(True, False)
 
 
-@each_row("optimizers")
+@each_row("optimizers", measured=True)
 def test_an_optimizer_does_what_the_record_says(part, n):
     assert same(again(part)["optimizers"][n], PARTS[part]["optimizers"][n])
 
 
-@each_row("clips")
+@each_row("clips", measured=True)
 def test_a_clip_does_what_the_record_says(part, n):
     assert same(again(part)["clips"][n], PARTS[part]["clips"][n])
 
 
-def test_the_record_is_of_these_versions():
-    for part in PARTS:
-        assert again(part)["versions"].keys() == PARTS[part]["versions"].keys()
+@each_part(*PARTS)
+def test_the_record_is_of_these_versions(part):
+    assert again(part)["versions"].keys() == PARTS[part]["versions"].keys()
 
 
-@pytest.mark.parametrize("part", ["Keras on torch", "Keras on TensorFlow"])
+@each_part("Keras on torch", "Keras on TensorFlow")
 def test_layers_with_the_same_weights_have_the_same_outputs_and_gradients(part):
     for found in (again(part)["layers"], PARTS[part]["layers"]):
         assert len(found) == 4
