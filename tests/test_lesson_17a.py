@@ -12,7 +12,6 @@ import torch
 import rnnlab as rl
 from evidence import EVIDENCE, script
 from explorables import load
-from rnnlab import datasets
 from rnnlab.texts import Alphabet, Texts
 
 LESSON = Path(__file__).resolve().parents[1] / "notebooks" / "17_language_a_sentiment.ipynb"
@@ -50,9 +49,9 @@ def record():
 
 
 @pytest.fixture(scope="module")
-def data():
+def data(load_data):
     """The reviews."""
-    return datasets.load("chinese_reviews")
+    return load_data("chinese_reviews")
 
 
 @pytest.fixture(autouse=True)

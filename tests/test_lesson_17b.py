@@ -46,8 +46,8 @@ def record():
 
 
 @pytest.fixture(scope="module")
-def data():
-    return datasets.load("dates")
+def data(load_data):
+    return load_data("dates")
 
 
 # ---------------------------------------------------------------- the network
