@@ -28,6 +28,7 @@ import pytest  # noqa: E402
 from filelock import FileLock  # noqa: E402
 
 import tiers  # noqa: E402
+from sharing import once  # noqa: E402
 from tools.lessons.places import surroundings  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -154,6 +155,14 @@ def built_book(tmp_path_factory) -> Path:
     if log := failure.read_text(encoding="utf-8"):
         pytest.fail(f"the book does not build:\n{log[-6000:]}", pytrace=False)
     return ROOT / "book" / "_build" / "html"
+
+
+@pytest.fixture(scope="session")
+def load_data(tmp_path_factory):
+    """The function that loads a data set by name, for tests that only read it: once in a run."""
+    from rnnlab import datasets
+
+    return lambda name: once(tmp_path_factory, f"data-{name}", lambda: datasets.load(name))
 
 
 # ---------------------------------------------------------------- a server

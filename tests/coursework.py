@@ -73,6 +73,16 @@ def packed(faults) -> dict[str, list[Fault]]:
     return {f"wrong{i}": [fault for fault in row if fault] for i, row in enumerate(rows, start=1)}
 
 
+def covering(faults) -> list[Fault]:
+    """Return some of the faults, such that each test cell that they can lose is lost by one of these."""
+    chosen, lost = [], set()
+    for fault in faults:
+        if not lost.issuperset(fault.loses):
+            chosen.append(fault)
+            lost.update(fault.loses)
+    return chosen
+
+
 @functools.cache
 def problem_set(name: str) -> Assignment:
     """Return the source of a problem set of this course."""

@@ -32,7 +32,8 @@ def steal(text):
 class Hostile:
     """An attack: code for the first solution cell; with `rest` the other cells are answered rightly, and keep points.
 
-    `told` is a part of the message that it gets, and `keeps_step` whether its step is right after all.
+    `told` is a part of the message that it gets, and `keeps_step` whether its step is right after all. `like` names the
+    attack that `make test` tries in its place: one of the same kind.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Hostile:
     rest: bool = False
     told: str = ""
     keeps_step: bool = False
+    like: str = ""
 
 
 PATCHES = [
@@ -62,7 +64,7 @@ except NameError:
     shell = InteractiveShell.instance()
     shell.input_transformers_post.append(lambda lines: ["pass"])
     shell.ast_transformers.append(lambda tree: tree)
-""", told="expected"),
+""", told="expected", like="patched_numpy"),
     Hostile("frame_tricks", """
 import gc, sys
 import numpy as np
@@ -103,7 +105,7 @@ class Liar(np.ndarray):
     def __eq__(self, other): return True
     def __array_finalize__(self, other): pass
 def rnn_step(x, h, *weights): return np.zeros_like(h).view(Liar)
-""", told="expected"),
+""", told="expected", like="lying_object"),
     Hostile("not_a_number", """
 import numpy as np
 def rnn_step(x, h, *weights): return np.full_like(h, np.nan)
@@ -128,14 +130,14 @@ import glob
 for up in range(12):
     for path in [*glob.glob("../" * up + "source/*/*.ipynb"), *glob.glob("../" * up + "*/*/*/ps1_bptt.ipynb")]:
         steal(open(path).read())
-""", told="not defined"),
+""", told="not defined", like="reads_source_absolute"),
     Hostile("reads_another_student", STEAL + """
 import os
 for folder, _, files in os.walk("COURSE"):
     for file in files:
         steal(open(os.path.join(folder, file)).read())
 steal(open("COURSE/submitted/honest/ps1_bptt/ps1_bptt.ipynb").read())
-""", told="FileNotFoundError"),
+""", told="FileNotFoundError", like="reads_source_absolute"),
     Hostile("imports_the_course", """
 try:
     import rnnlab
@@ -169,7 +171,10 @@ def rnn_step(*a):
 ]  # fmt: skip
 HEAVY = [
     Hostile("loop_at_definition", "while True: pass", rest=True, told="still running"),
-    Hostile("loop_at_call", "def rnn_step(*a):\n    while True: pass", rest=True, told="still running"),
+    Hostile("loop_at_call", """
+def rnn_step(*a):
+    while True: pass
+""", rest=True, told="still running", like="loop_at_definition"),
     Hostile("loop_that_catches", """
 import signal
 for number in range(1, 65):
@@ -180,13 +185,13 @@ def rnn_step(*a):
         try:
             while True: pass
         except BaseException: pass
-""", rest=True, told="still running"),
+""", rest=True, told="still running", like="loop_at_definition"),
     Hostile("fork_bomb", "import os\nwhile True: os.fork()", rest=True, told="PermissionError"),
     Hostile("thread_bomb", """
 import threading, time
 def rnn_step(*a):
     for _ in range(10000): threading.Thread(target=time.sleep, args=(100,)).start()
-""", rest=True, told="can't start new thread"),
+""", rest=True, told="can't start new thread", like="fork_bomb"),
     Hostile("memory_bomb", """
 def rnn_step(*a):
     kept = [bytearray(10**10)]
@@ -204,16 +209,18 @@ def rnn_step(x, h, W_ih, W_hh, b_ih, b_hh):
     return np.tanh(x @ W_ih.T + b_ih + h @ W_hh.T + b_hh)
 """, rest=True, keeps_step=True),
     Hostile("huge_array", "import numpy as np\ndef rnn_step(*a): return np.zeros(10**7)", rest=True, told="MB"),
-    Hostile("huge_list", "def rnn_step(*a): return [0] * 10**7", rest=True, told="fewer items"),
-    Hostile("huge_message", "def rnn_step(*a): raise ValueError('x' * 10**8)", rest=True, told="xxx"),
+    Hostile("huge_list", "def rnn_step(*a): return [0] * 10**7", rest=True, told="fewer items", like="huge_array"),
+    Hostile("huge_message", """
+def rnn_step(*a): raise ValueError('x' * 10**8)
+""", rest=True, told="xxx", like="huge_array"),
     Hostile("cycle", "def rnn_step(*a):\n    a = []\n    a.append(a)\n    return a", rest=True, told="could not use"),
-    Hostile("exit_at_definition", "import sys\nsys.exit(0)", rest=True, told="SystemExit"),
+    Hostile("exit_at_definition", "import sys\nsys.exit(0)", rest=True, told="SystemExit", like="exceptions"),
     Hostile("exit_at_call", "import os\ndef rnn_step(*a): os._exit(0)", rest=True, told="ended its own process"),
     Hostile("stack_overflow", """
 import sys
 sys.setrecursionlimit(10**9)
 def rnn_step(*a): return rnn_step(*a)
-""", rest=True, told="gave no result"),
+""", rest=True, told="gave no result", like="exit_at_call"),
 ]  # fmt: skip
 ESCAPES = [
     Hostile("forged_replies", """
@@ -232,7 +239,7 @@ def rnn_step(*a):
     for number in range(3, 64):
         try: os.write(number, b"\\xff" * 1000)
         except OSError: pass
-""", rest=True, told="gave no result"),
+""", rest=True, told="gave no result", like="forged_replies"),
     Hostile("bent_child", """
 import sys, gc
 wire = sys.modules["grading.wire"]

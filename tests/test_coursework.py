@@ -1,5 +1,6 @@
 """Problem set 1 through nbgrader and the grader: every test cell gives and takes the points it should, only those."""
 
+import contextlib
 import csv
 import os
 import re
@@ -8,12 +9,16 @@ import subprocess
 import sys
 from collections import namedtuple
 from pathlib import Path
+from unittest import mock
 
 import nbformat
 import pytest
 from nbgrader.api import Gradebook
+from nbgrader.apps import NbGraderApp
+from traitlets.config import Application
 
 from coursework_submissions import FAULTS, MANUAL, grading, packed, solutions, submissions
+from grading.__main__ import main
 
 COURSE = Path(__file__).parents[1] / "notebooks" / "coursework"
 NAME = "ps1_bptt"
@@ -98,21 +103,27 @@ def test_solution_and_its_tests_stand_alone(source, solution_id):
 # ---- the whole class, graded once
 
 
-def run(where, *module_and_arguments):
-    """Run a module as an instructor would from the repository's root, with a home of its own."""
+def surroundings(where):
+    """Return the variables of an instructor with a home of their own."""
     home = where / "home"
     own = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR", "HOME", "XDG_CACHE_HOME")
     environment = os.environ | {name: str(home / name) for name in own} | {"OMP_NUM_THREADS": "1"}
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # nbgrader calls alembic
-    environment["PYTHONPATH"] = str(Path(__file__).parents[1])
-    command = [sys.executable, "-m", *module_and_arguments]
-    done = subprocess.run(command, cwd=where, env=environment, capture_output=True, text=True, timeout=500)
+    return environment | {"PYTHONPATH": str(Path(__file__).parents[1])}
+
+
+def run_grader(where):
+    """Grade as an instructor would from the repository's root, in a process of its own."""
+    command = [sys.executable, "-m", "grading", "notebooks/coursework", NAME]
+    done = subprocess.run(command, cwd=where, env=surroundings(where), capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, f"{command[2:]} failed:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
 
 
 def nbgrader(where, *arguments):
-    """Run an nbgrader command."""
-    run(where, "nbgrader", *arguments)
+    """Run an nbgrader command here, where nbgrader is loaded; test_instructors.py runs such in a shell."""
+    with contextlib.chdir(where), mock.patch.dict(os.environ, surroundings(where)):
+        NbGraderApp.launch_instance(list(arguments))  # which exits if it fails
+    type(Application.instance()).clear_instance()  # the command, of which there can be one in a process
 
 
 def gradebook(root):
@@ -148,11 +159,11 @@ def classroom(tmp_path_factory, source):
         nbformat.write(notebook, path)
         expected_losses[student] = lost
 
-    run(where, "grading", "notebooks/coursework", NAME)
+    run_grader(where)
     scores, ungraded = read_scores(root)
     csv_before = export(where, root, "before.csv")
     mark_by_hand(root, "perfect", 4.5)
-    run(where, "grading", "notebooks/coursework", NAME)  # nothing is new but the mark: pages and grades.csv show it
+    assert main([str(root), NAME]) == 0  # nothing is new but the mark: pages and grades.csv show it
     with (root / "grades.csv").open(newline="") as file:
         grades = {row["student"]: float(row["points"]) for row in csv.DictReader(file)}
     csv_after = export(where, root, "after.csv")
@@ -260,6 +271,7 @@ def test_nbgraders_own_feedback_is_the_same_page(classroom):
     """`generate_feedback` in a course with our configuration: no hidden test, nothing from the network."""
     path = classroom.root / "feedback" / "perfect" / NAME / f"{NAME}.html"
     ours = path.read_text()
+    path.unlink()
     where = classroom.root.parents[1]
     nbgrader(where, "generate_feedback", NAME, "--course-dir=notebooks/coursework", "--student=perfect", "--force")
     assert path.read_text() == ours

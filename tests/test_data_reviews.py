@@ -9,8 +9,8 @@ from rnnlab.texts import Texts
 
 
 @pytest.fixture(scope="module")
-def reviews():
-    return datasets.load("chinese_reviews")
+def reviews(load_data):
+    return load_data("chinese_reviews")
 
 
 @pytest.fixture(scope="module")

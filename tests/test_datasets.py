@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sklearn.datasets import load_digits
 
 import rnnlab as rl
 from rnnlab import data_digits, data_docstrings, datasets, rouge, shipped
@@ -69,8 +68,8 @@ def test_clear_errors(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def vowels():
-    return datasets.load("japanese_vowels")
+def vowels(load_data):
+    return load_data("japanese_vowels")
 
 
 def three(**other):
@@ -248,8 +247,8 @@ def test_features_read_no_padding():
 
 
 @pytest.fixture(scope="module", params=sorted(datasets.LOADERS))
-def dataset(request):
-    return datasets.load(request.param)
+def dataset(request, load_data):
+    return load_data(request.param)
 
 
 def test_every_data_set_has_three_parts_a_source_a_licence_and_a_baseline(dataset):
@@ -275,8 +274,8 @@ def test_what_is_missing_is_named_with_the_extra_to_install(monkeypatch):
 # ---------------------------------------------------------------- docstrings and moving digits
 
 
-def test_docstrings_share_no_text_between_parts_and_hold_prose_only():
-    dataset = datasets.load("docstrings")
+def test_docstrings_share_no_text_between_parts_and_hold_prose_only(load_data):
+    dataset = load_data("docstrings")
     parts = (dataset.train, dataset.validation, dataset.test)
     bodies = [body for part in parts for body in part.sources]
     summaries = [summary for part in parts for summary in part.targets]
@@ -291,9 +290,9 @@ def alike(one, other):
     return len(one & other) / max(1, len(one | other))
 
 
-def test_docstrings_of_siblings_are_in_one_part_only():
+def test_docstrings_of_siblings_are_in_one_part_only(load_data):
     """Every prose of validation and test against every one of an earlier part, without the loader's index."""
-    loaded = datasets.load("docstrings")
+    loaded = load_data("docstrings")
     earlier = [data_docstrings.three_words(body) for body in loaded.train.sources]
     for part in (loaded.validation, loaded.test):
         own = [data_docstrings.three_words(body) for body in part.sources]
@@ -328,8 +327,8 @@ def test_the_first_sentence(text, first):
 
 
 @pytest.fixture(scope="module")
-def digits():
-    return datasets.load("moving_digits")
+def digits(load_data):
+    return load_data("moving_digits")
 
 
 def test_a_digit_moves_as_its_caption_says(digits):
@@ -351,7 +350,7 @@ def test_a_digit_moves_as_its_caption_says(digits):
 
 
 def test_a_clip_shows_the_image_that_it_names(digits):
-    images = load_digits()
+    images = pytest.importorskip("sklearn.datasets").load_digits()
     for part in (digits.train, digits.test):
         assert [data_digits.DIGITS[label] for label in images.target[part.images]] == [
             caption.split()[1] for caption in part.captions

@@ -25,30 +25,27 @@ def measured(backend):
 def again(part):
     """The part, measured now in a fresh process; skips where its packages are not installed."""
     if not rows.available(part):
-        pytest.skip(f"{part} is not installed: pip install .[all]")
+        pytest.skip(f"{part} is not installed: pip install .[frameworks]")
     return measured("tensorflow" if "TensorFlow" in part else "torch")[part]
 
 
-# What only the environment of `make test-all` can measure.
-NEEDS = {"Keras on TensorFlow": "tensorflow", "TensorFlow 1": "tensorflow", "Optax": "optax"}
+def needed(part):
+    """The marks of a test that measures a part again: only the environment of `make test-all` holds every framework."""
+    package = "tensorflow" if "TensorFlow" in part else "optax" if part == "Optax" else None
+    return [pytest.mark.needs(package)] if package else []
 
 
-def marks(part):
-    return [pytest.mark.needs(NEEDS[part])] if part in NEEDS else []
+def each_part(*parts):
+    return pytest.mark.parametrize("part", [pytest.param(part, marks=needed(part)) for part in parts])
 
 
-def each_part(parts):
-    return pytest.mark.parametrize("part", [pytest.param(part, marks=marks(part)) for part in parts])
-
-
-def each_row(kind, again=False):
-    """Every row of the record; with `again`, as one that is measured, which needs the framework."""
-    rows = [(part, n, PARTS[part][kind][n]) for part in PARTS for n in range(len(PARTS[part][kind]))]
-    cases = [
-        pytest.param(part, n, marks=marks(part) if again else [], id=f"{part}, {row.get('name') or row['layer']}")
-        for part, n, row in rows
+def each_row(kind, measured=False):
+    rows_of = [(part, n, row) for part in PARTS for n, row in enumerate(PARTS[part][kind])]
+    every = [
+        pytest.param(part, n, id=f"{part}, {row.get('name') or row['layer']}", marks=needed(part) if measured else [])
+        for part, n, row in rows_of
     ]
-    return pytest.mark.parametrize(("part", "n"), cases)
+    return pytest.mark.parametrize(("part", "n"), every)
 
 
 def same(one, two, rel=1e-4):
@@ -67,22 +64,22 @@ def test_the_comparison_tells_apart():
     assert not same({"a": [1.0]}, {"a": [1.001]}) and not same({"a": [1.0]}, {"b": [1.0]}) and not same(True, False)
 
 
-@each_row("optimizers", again=True)
+@each_row("optimizers", measured=True)
 def test_an_optimizer_does_what_the_record_says(part, n):
     assert same(again(part)["optimizers"][n], PARTS[part]["optimizers"][n])
 
 
-@each_row("clips", again=True)
+@each_row("clips", measured=True)
 def test_a_clip_does_what_the_record_says(part, n):
     assert same(again(part)["clips"][n], PARTS[part]["clips"][n])
 
 
-@each_part(PARTS)
+@each_part(*PARTS)
 def test_the_record_is_of_these_versions(part):
     assert again(part)["versions"].keys() == PARTS[part]["versions"].keys()
 
 
-@each_part(["Keras on torch", "Keras on TensorFlow"])
+@each_part("Keras on torch", "Keras on TensorFlow")
 def test_layers_with_the_same_weights_have_the_same_outputs_and_gradients(part):
     for found in (again(part)["layers"], PARTS[part]["layers"]):
         assert len(found) == 4

@@ -24,13 +24,27 @@ CLIPS = [rule for rule in RULES if "clip" in rule.name and rule.framework != "te
 
 
 def named(rules, framework=None):
-    """Every rule, or those of a framework; Optax, which needs JAX, is only in the environment of `make test-all`."""
-    cases = [
-        pytest.param(rule, marks=[pytest.mark.needs("optax")] if rule.framework == "optax" else [], id=rule.name)
-        for rule in rules
-        if framework in (None, rule.framework)
-    ]
-    return pytest.mark.parametrize("rule", cases)
+    """Each of these rules, or those of one framework."""
+    chosen = [rule for rule in rules if framework in (None, rule.framework)]
+    return pytest.mark.parametrize("rule", [pytest.param(rule, id=rule.name, marks=needed(rule)) for rule in chosen])
+
+
+def needed(rule):
+    """The marks of a test that runs the framework of a rule: Optax is in the environment of `make test-all` only."""
+    return [pytest.mark.needs("optax")] if rule.framework == "optax" else []
+
+
+def with_settings(framework):
+    """Each optimizer of a framework, with each of the settings that change its rule: momentum and centering."""
+    cases = []
+    for rule in [rule for rule in OPTIMIZERS if rule.framework == framework]:
+        choices = {"rmsprop": [(m, c) for m in (0.0, 0.9) for c in (False, True)], "sgd": [(0.0, None), (0.9, None)]}
+        for momentum, centered in choices.get(rule.name.lower(), [(None, None)]):
+            own = {} if momentum is None else {"momentum": momentum}
+            own |= {"centered": centered} if centered is not None else {"nesterov": momentum > 0} if own else {}
+            name = "-".join([rule.name, *(f"{key} {value}" for key, value in own.items())])
+            cases.append(pytest.param(rule, own, id=name, marks=needed(rule)))
+    return pytest.mark.parametrize(("rule", "own"), cases)
 
 
 def installed(name):
@@ -97,13 +111,8 @@ def test_torch_optimizers(rule, seed, scale):
     assert gap(steps(rl.as_in("torch", rule.name), params, grads)[0], theirs) < bound
 
 
-@named(OPTIMIZERS, "keras")
-@pytest.mark.parametrize("momentum", [0.0, 0.9])
-@pytest.mark.parametrize("centered", [False, True])
-def test_keras_optimizers(keras, rule, momentum, centered):
-    own = {"momentum": momentum, "centered": centered} if rule.name == "RMSprop" else {}
-    own = {"momentum": momentum, "nesterov": momentum > 0} if rule.name == "SGD" else own
-
+@with_settings("keras")
+def test_keras_optimizers(keras, rule, own):
     @few
     @given(seeds, scales)
     def check(seed, scale):
@@ -114,13 +123,8 @@ def test_keras_optimizers(keras, rule, momentum, centered):
     check()
 
 
-@named(OPTIMIZERS, "optax")
-@pytest.mark.parametrize("momentum", [0.0, 0.9])
-@pytest.mark.parametrize("centered", [False, True])
-def test_optax_optimizers(optax, rule, momentum, centered):
-    own = {"momentum": momentum, "centered": centered} if rule.name == "rmsprop" else {}
-    own = {"momentum": momentum, "nesterov": momentum > 0} if rule.name == "sgd" else own
-
+@with_settings("optax")
+def test_optax_optimizers(optax, rule, own):
     @few
     @given(seeds, scales)
     def check(seed, scale):
@@ -143,16 +147,16 @@ def test_the_comparison_tells_rules_apart(framework, name, torchs):
     assert gap(steps(rl.as_in(framework, name, lr=0.01), params, grads)[0], theirs) > 1e-6
 
 
-CHANGED_RATES = [0.01, 0.01, 0.001, 0.001, 0.1, 0.1]
+RATES = [0.01, 0.01, 0.001, 0.001, 0.1, 0.1]
 
 
-def test_a_change_of_rate_under_momentum(keras):
+def test_a_change_of_rate_under_momentum_in_keras(keras):
     params, grads = problem(0, 1.0)
     reference = keras.optimizers.RMSprop(0.01, momentum=0.9)
     variable = keras.Variable(params["weight_ih"], dtype="float64")
     ours, optimizer = {"w": params["weight_ih"]}, rl.as_in("keras", "RMSprop", lr=1.0, momentum=0.9)
     state = optimizer.init(ours)
-    for lr, grad in zip(CHANGED_RATES, grads, strict=True):
+    for lr, grad in zip(RATES, grads, strict=True):
         reference.learning_rate = lr
         reference.apply([torch.tensor(grad["weight_ih"])], [variable])
         ours, state = optimizer.scaled(lr).update(ours, {"w": grad["weight_ih"]}, state)
@@ -162,12 +166,11 @@ def test_a_change_of_rate_under_momentum(keras):
 @pytest.mark.needs("optax")
 def test_a_change_of_rate_under_momentum_in_optax(optax):
     params, grads = problem(0, 1.0)
-    rates = sys.modules["jax"].numpy.array(CHANGED_RATES)
-    transform = optax.rmsprop(lambda count: rates[count], momentum=0.9)
+    transform = optax.rmsprop(lambda count: sys.modules["jax"].numpy.array(RATES)[count], momentum=0.9)
     theirs = optax_steps(transform, params, grads)
     ours, optimizer = params, rl.as_in("optax", "rmsprop", lr=1.0, momentum=0.9)
     state = optimizer.init(ours)
-    for lr, grad in zip(CHANGED_RATES, grads, strict=True):
+    for lr, grad in zip(RATES, grads, strict=True):
         ours, state = optimizer.scaled(lr).update(ours, grad, state)
     assert gap(ours, theirs) < 1e-10
 

@@ -5,11 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("keras", reason="the lesson needs Keras: pip install .[read]")
-
 import rnnlab as rl
+import tiers
 from drawings import assert_lines_stay_inside
 from explorables import load
+
+# Not importorskip: importing Keras takes seconds, in every process that collects the tests.
+pytestmark = pytest.mark.skipif(not tiers.installed("keras"), reason="the lesson needs Keras: pip install .[read]")
 
 NOTEBOOK = Path(__file__).resolve().parents[1] / "notebooks" / "15_same_name_different_formula.ipynb"
 

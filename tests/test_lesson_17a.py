@@ -12,7 +12,6 @@ import torch
 import rnnlab as rl
 from evidence import EVIDENCE, script
 from explorables import load
-from rnnlab import datasets
 from rnnlab.texts import Alphabet, Texts
 
 LESSON = Path(__file__).resolve().parents[1] / "notebooks" / "17_language_a_sentiment.ipynb"
@@ -50,9 +49,9 @@ def record():
 
 
 @pytest.fixture(scope="module")
-def data():
+def data(load_data):
     """The reviews."""
-    return datasets.load("chinese_reviews")
+    return load_data("chinese_reviews")
 
 
 @pytest.fixture(autouse=True)
@@ -314,8 +313,12 @@ def test_a_random_text_of_the_agreement_is_as_stored(lesson, study, reading, rec
 # ---------------------------------------------------------------- what the page shows
 
 
-def test_every_state_of_the_explorables_can_be_drawn(lesson):
+def test_its_explorables(lesson):
     assert {"heaviest", "learning", "moved", "taken_away", "mistakes"} <= set(lesson.explorables)
+
+
+@pytest.mark.full("what a lesson's explorables draw is looked at by test_lesson_explorables.py")
+def test_every_state_of_the_explorables_can_be_drawn(lesson):
     for one in lesson.explorables.values():
         one.check()
 

@@ -155,6 +155,7 @@ def test_a_new_name_can_be_written_only_by_copying(net):
     assert right[True] > 0.9 and right[False] == 0
 
 
+@pytest.mark.full("networks learn in a short training in lessons 17a, 18, 19 and 20a; here a stored run begins again")
 def test_a_short_training_learns(net, data):
     """From half of the training texts, three times each, against a network that has learned nothing."""
     few = net.Data(some(net, data.train, range(0, 2300, 2)), some(net, data.validation, range(60)), None, data.alphabet)

@@ -96,6 +96,7 @@ def test_the_equations_in_numpy_are_those_of_torch_and_of_the_module(study, stor
     assert np.abs(sampling.read(swapped, numbers)[0] - ours).max() > 0.1, "another order of gates would pass"
 
 
+@pytest.mark.full("networks learn in a short training in lessons 17a, 18, 19 and 20a; here a stored run begins again")
 def test_a_short_training_learns(study, docs):
     model, curve = study.train(docs, True, 0.012, seed=5, epochs=1, stop=140)
     frequencies = NGrams(1, docs.classes).learn(docs.train.text).bits(docs.validation.text[:8000]).mean()

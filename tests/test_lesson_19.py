@@ -1,12 +1,12 @@
 """What lesson 19 says and shows, asserted on its record; its forecasters, tested for leaks; parts computed again."""
 
+import json
 import random
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from statsmodels.tsa.ar_model import AutoReg
 
 from drawings import assert_lines_stay_inside, axes_of
 from evidence import script, skip_unless_exact
@@ -37,13 +37,15 @@ def methods(results):
     return results.methods
 
 
-EVERY = [(name, method) for name, several in script("time_series").METHODS.items() for method in several]
+PROBLEMS = json.loads((NOTEBOOKS / "evidence" / "time_series.json").read_text(encoding="utf-8"))["problems"]
+EVERY = [(name, method) for name, found in PROBLEMS.items() for method in found["trials"]]
 SHORT = {"lr": [0.01], "updates": 2, "seeds": [7]}
 
 # ---------------------------------------------------------------- the record
 
 
 def test_the_record_is_whole_and_fair(results, study):
+    assert [(name, method) for name, several in study.METHODS.items() for method in several] == EVERY
     assert not set(study.PILOT_SEEDS) & set(study.FRESH_SEEDS)
     settings = results.record["settings"]
     for key, value in (("pilot_seeds", study.PILOT_SEEDS), ("fresh_seeds", study.FRESH_SEEDS),
@@ -215,6 +217,7 @@ def test_the_linear_model_with_its_own_past_is_statsmodels_autoregression(method
     assert where[0].tolist() == [0, 2] and where[-1].tolist() == [0, 729]
     rows = methods.design(methods.pick(x, where, 3))
     weights = np.linalg.lstsq(rows, z[where[:, 0], where[:, 1]], rcond=None)[0][:, 0]
+    AutoReg = pytest.importorskip("statsmodels.tsa.ar_model").AutoReg
     const, *phi = AutoReg(y[:, 0], 3, trend="c").fit().params
     np.testing.assert_allclose(weights, [phi[2], phi[1], phi[0] - 1, const], atol=1e-8)
 

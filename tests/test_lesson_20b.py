@@ -103,6 +103,7 @@ def test_a_rival_is_fitted_again(study, record):
     ]
 
 
+@pytest.mark.full("networks learn in a short training in lessons 17a, 18, 19 and 20a; here a stored run begins again")
 def test_a_short_training_learns_to_look(study):
     """Below what the best speaker reaches who sees no film and knows only the place and the word before."""
     y, seen = study.data()["train"][2], study.data()["validation"][2]
