@@ -36,6 +36,7 @@ FLOORS = (
         "copying",
         "rouge",
         "decoding",
+        "scripts",
     },
     {
         "cells",
