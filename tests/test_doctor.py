@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from evidence import script, skip_unless_exact
+from evidence import rounds_as, script
 from rnnlab.doctor import KINDS, Finding, Report, diagnose, main
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -168,13 +168,16 @@ def test_a_thousand_steps_take_seconds():
 
 
 def test_a_run_of_the_record_on_silence_is_made_again():
+    """What the doctor sees before training hardly depends on rounding; when the training ends does, by a quarter."""
     learns = script("doctor_learns")
     record = json.loads((ROOT / "notebooks/evidence/doctor_learns.json").read_text(encoding="utf-8"))
     assert len(record["rows"]) == len(learns.BIASES) * len(learns.STEPS) * len(learns.RATES) * len(learns.SEEDS)
-    skip_unless_exact(record["made"])
     mine = learns.row(None, 10, 0.01, 1)
     theirs = next(one for one in record["rows"] if all(one[k] == mine[k] for k in ("bias", "steps", "lr", "seed")))
-    assert mine == {**theirs, "left": pytest.approx(theirs["left"], rel=1e-6)}
+    assert mine["found"] == theirs["found"] and mine["left"] == pytest.approx(theirs["left"], rel=1e-6)
+    assert mine["right"] > 0.97 < theirs["right"] and 0.5 < mine["updates"] / theirs["updates"] < 2
+    if rounds_as(record["made"], torch):
+        assert mine == {**theirs, "left": mine["left"]}
 
 
 def test_the_flow_is_that_of_the_torch_twin():
