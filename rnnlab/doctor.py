@@ -11,8 +11,6 @@ and as a fourth, if you like, a dict of what else `diagnose` takes, such as {"le
 """
 
 import argparse
-import importlib.util
-import inspect
 import sys
 import traceback
 from contextlib import contextmanager, nullcontext
@@ -28,6 +26,7 @@ from rnnlab.findings import KINDS, Finding, measured, of_embeddings, of_flow, of
 from rnnlab.probes import probe
 from rnnlab.recording import call, copied, first_tensor, recorded, untouched
 from rnnlab.reports import Report
+from rnnlab.scripts import beside, made
 from rnnlab.unrolled import backward
 from rnnlab.watching import Watch, watch
 
@@ -211,8 +210,9 @@ def main(arguments=None):
         print(f"expected path/to/script.py:function, got {options.target!r}: {problem}", file=sys.stderr)
         return 2
     try:
-        module, batch, loss_fn, *more = _made(path, function)
-        report = diagnose(module, batch, loss_fn, **{"clip": options.clip} | dict(*more))
+        with beside(path):
+            module, batch, loss_fn, *more = made(path, function)
+            report = diagnose(module, batch, loss_fn, **{"clip": options.clip} | dict(*more))
     except (Exception, SystemExit) as error:  # whatever the reader's script does: say what and where
         frames, script = traceback.extract_tb(error.__traceback__), Path(path).resolve()
         lines = [frame.lineno for frame in frames if Path(frame.filename).resolve() == script]
@@ -222,26 +222,6 @@ def main(arguments=None):
         return 2
     print(report)
     return int(bool(report.findings))
-
-
-def _made(path, function):
-    """Run a script, as an import does, and return what its function makes: (module, batch, loss_fn), maybe a dict."""
-    name = Path(path).stem + "_examined" * (Path(path).stem in sys.modules)  # a script may be called copy.py
-    spec = importlib.util.spec_from_file_location(name, path)
-    script = sys.modules[name] = importlib.util.module_from_spec(spec)  # dataclasses look there for their module
-    sys.path.insert(0, str(Path(path).resolve().parent))
-    spec.loader.exec_module(script)
-    make = getattr(script, function, None)
-    if not callable(make) or isinstance(make, nn.Module):
-        own = [key for key, one in vars(script).items() if inspect.isfunction(one) and one.__module__ == name]
-        got = f"{function!r}, a {type(make).__name__}" if hasattr(script, function) else repr(function)
-        raise ValueError(f"expected the name of a function behind the colon, got {got}; functions of this script: "
-                         f"{', '.join(own) or 'none'}")  # fmt: skip
-    made = make()
-    if not isinstance(made, tuple | list) or len(made) < 3 or [type(one) for one in made[3:]] not in ([], [dict]):
-        got = f"{len(made)} values" if isinstance(made, tuple | list) else f"a {type(made).__name__}"
-        raise TypeError(f"expected {function}() to return (module, (inputs, targets), loss_fn), got {got}")
-    return made
 
 
 if __name__ == "__main__":

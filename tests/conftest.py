@@ -27,6 +27,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 import pytest  # noqa: E402
 from filelock import FileLock  # noqa: E402
 
+import chance  # noqa: E402
 import tiers  # noqa: E402
 from sharing import once  # noqa: E402
 from tools.lessons.places import surroundings  # noqa: E402
@@ -73,8 +74,9 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
-    """Make the marks of the tiers known."""
+    """Make the marks of the tiers known, and the random draws those of this day."""
     tiers.register(config)
+    config.pluginmanager.register(chance, "chance")
 
 
 @pytest.hookimpl(optionalhook=True)  # there may be no xdist

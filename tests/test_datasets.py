@@ -349,13 +349,13 @@ def test_a_digit_moves_as_its_caption_says(digits):
     assert part.frames.min() == 0 and part.frames.max() == 1
 
 
-def test_a_clip_shows_the_image_that_it_names(digits):
+def test_a_clip_shows_the_image_that_it_names(digits, chance):
     images = pytest.importorskip("sklearn.datasets").load_digits()
     for part in (digits.train, digits.test):
         assert [data_digits.DIGITS[label] for label in images.target[part.images]] == [
             caption.split()[1] for caption in part.captions
         ]
-        b = np.random.default_rng().integers(len(part))
+        b = chance.integers(len(part))
         windows = [part.frames[t, b, r : r + 8, c : c + 8] for t, (r, c) in enumerate(part.corners[:, b])]
         both = np.corrcoef(np.mean(windows, axis=0).ravel(), images.data[part.images[b]])
         assert both[0, 1] > 0.95

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from evidence import script, skip_unless_exact
+from evidence import rounds_as, script
 from rnnlab.doctor import KINDS, Finding, Report, diagnose, main
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -168,13 +168,16 @@ def test_a_thousand_steps_take_seconds():
 
 
 def test_a_run_of_the_record_on_silence_is_made_again():
+    """What the doctor sees before training hardly depends on rounding; when the training ends does, by a quarter."""
     learns = script("doctor_learns")
     record = json.loads((ROOT / "notebooks/evidence/doctor_learns.json").read_text(encoding="utf-8"))
     assert len(record["rows"]) == len(learns.BIASES) * len(learns.STEPS) * len(learns.RATES) * len(learns.SEEDS)
-    skip_unless_exact(record["made"])
     mine = learns.row(None, 10, 0.01, 1)
     theirs = next(one for one in record["rows"] if all(one[k] == mine[k] for k in ("bias", "steps", "lr", "seed")))
-    assert mine == {**theirs, "left": pytest.approx(theirs["left"], rel=1e-6)}
+    assert mine["found"] == theirs["found"] and mine["left"] == pytest.approx(theirs["left"], rel=1e-6)
+    assert mine["right"] > 0.97 < theirs["right"] and 0.5 < mine["updates"] / theirs["updates"] < 2
+    if rounds_as(record["made"], torch):
+        assert mine == {**theirs, "left": mine["left"]}
 
 
 def test_the_flow_is_that_of_the_torch_twin():
@@ -445,8 +448,9 @@ def quits():
 def test_from_a_shell_errors_say_what_and_where(tmp_path, capsys):
     path = tmp_path / "copy.py"  # the name of a module that is there already, and stays
     path.write_text(SCRIPT)
+    before, modules = list(sys.path), set(sys.modules)
     assert main([f"{path}:good"]) == 0 and "passed (samples along axis 0 of the inputs)" in capsys.readouterr().out
-    assert sys.modules["copy"] is copy
+    assert sys.modules["copy"] is copy and sys.path == before and not {"copy_examined"} & (set(sys.modules) - modules)
     assert main([f"{path}:every_step"]) == 0 and "samples along axis 1" in capsys.readouterr().out
     assert main([f"{path}:told"]) == 1 and "cross_sample_leak" in capsys.readouterr().out
     asked = "expected the name of a function behind the colon, got "
@@ -468,6 +472,34 @@ def test_from_a_shell_errors_say_what_and_where(tmp_path, capsys):
         said = capsys.readouterr().err
         assert all(part in said for part in parts), said
     assert main([str(path)]) == 2 and asked in capsys.readouterr().err
+
+
+BESIDE = """
+import multiprocessing, sys
+import calendar, helper  # helper lies beside this script, and so does a calendar.py
+def model():
+    assert calendar.isleap(2024) and helper.SEEN == 1
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        assert pool.apply(abs, (-3,)) == 3
+    return helper.made()
+"""
+
+
+def test_from_a_shell_a_script_finds_its_neighbours_and_not_in_place_of_the_standard_library(tmp_path):
+    """A copy.py or calendar.py beside a script is what somebody has, and what the standard library imports."""
+    made = "import torch\nfrom torch import nn\nSEEN = 1\ndef made():\n    return nn.LSTM(3, 2), "
+    made += "(torch.randn(9, 4, 3), torch.zeros(9, 4, 2)), lambda out, y: (out[0] - y).square().mean(), "
+    (tmp_path / "helper.py").write_text(made + "{'batch_axis': 1}\n", encoding="utf-8")
+    for name in ("calendar", "copy", "selectors"):
+        (tmp_path / f"{name}.py").write_text("raise ImportError('not the standard library')\n", encoding="utf-8")
+    (tmp_path / "script.py").write_text(BESIDE, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "rnnlab.doctor", f"{tmp_path / 'script.py'}:model"],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+    assert done.returncode == 0 and "Nothing found." in done.stdout and not done.stderr, done.stderr
 
 
 @pytest.mark.parametrize("packed", [False, True])

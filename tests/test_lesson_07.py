@@ -9,7 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 
 import rnnlab as rl
-from evidence import script
+from evidence import begins_as_stored, script
 from explorables import load
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
@@ -65,17 +65,18 @@ def test_the_size_of_all_gradients_cancels_and_an_explosion_stays_with_adagrad(l
     assert rates("constant", 0.9, 1.0)[-1, 0] == pytest.approx(1 / np.sqrt(1000))
 
 
-def test_rmsprop_and_adam_recall_rare_symbols_better_than_sgd_and_adagrad_is_open(lesson):
-    def ends(rule):
-        values = lesson["rare"][rule]
+def test_adaptive_rules_recall_rare_symbols_better_than_sgd_where_their_runs_are_calm(lesson):
+    """Relative rates of 3 are left out: there rounding decides what AdaGrad and RMSProp recall."""
+
+    def ends(rule, k):
+        values = lesson["rare"][rule, k]
         half = 2.365 * values.std(ddof=1) / np.sqrt(8)
         return values.mean() - half, values.mean() + half
 
-    assert len(lesson["rare"]["SGD"]) == 8
-    assert ends("SGD")[1] < min(ends("RMSProp")[0], ends("Adam")[0])
-    assert ends("SGD")[1] > ends("AdaGrad")[0]  # the intervals overlap
+    assert len(lesson["rare"]["SGD", 1.0]) == 8
+    assert ends("SGD", 1.0)[1] < min(ends("AdaGrad", 1.0)[0], ends("RMSProp", 1.0)[0], ends("Adam", 3.0)[0])
     for rule in lesson["RULES"]:
-        assert lesson["best"][rule] in lesson["HALF_DECADES"][1:-1]  # not at the edge of its grid
+        assert set(lesson["chosen"][rule]) <= set(lesson["HALF_DECADES"][1:-1])  # not at the edge of its grid
 
 
 def test_a_higher_rate_costs_sgd_the_other_symbols_before_it_finds_the_rare_ones(lesson):
@@ -83,15 +84,15 @@ def test_a_higher_rate_costs_sgd_the_other_symbols_before_it_finds_the_rare_ones
         return np.mean([lesson["recalled"](history.params) for history in lesson["pilot"]["SGD", k]], axis=0)
 
     chosen, higher, highest = shares(1.0), shares(3.0), shares(10.0)
-    assert lesson["best"]["SGD"] == 1.0 and higher[2:6].mean() < chosen[2:6].mean()
+    assert lesson["chosen"]["SGD"] == [1.0] and higher[2:6].mean() < chosen[2:6].mean()
     assert max(chosen[-2:].mean(), higher[-2:].mean(), highest[-2:].mean()) < 1 / 8  # no better than guessing
 
 
 def test_the_rare_figure_shows_the_pilot_networks(lesson):
-    (ax,), sentence = drawn(lesson["rare_symbols"], rule="Adam", k=lesson["best"]["Adam"])
-    shares = [lesson["recalled"](history.params) for history in lesson["pilot"]["Adam", lesson["best"]["Adam"]]]
+    (ax,), sentence = drawn(lesson["rare_symbols"], rule="Adam", k=3.0)
+    shares = [lesson["recalled"](history.params) for history in lesson["pilot"]["Adam", 3.0]]
     np.testing.assert_allclose(ax.lines[5].get_ydata(), np.mean(shares, axis=0))
-    assert "the one chosen" in sentence
+    assert sentence.endswith("It is chosen.")
 
 
 # ---------------------------------------------------------------- bias correction
@@ -235,7 +236,7 @@ def test_the_five_million_updates_begin_as_stored():
     assert len(looks) > 30
     for run in random.sample(result["runs"], 12):
         at = again[run["rule"], run["rate"], run["problem"]]
-        np.testing.assert_allclose(at, run["x"][: len(looks)], atol=2e-6)
+        begins_as_stored(at, run["x"][: len(looks)], rtol=1e-7, atol=2e-6)
 
 
 # ---------------------------------------------------------------- vanishing
@@ -273,7 +274,7 @@ def test_random_runs_of_the_reach_begin_as_stored():
     reach = script("adaptive_reach")
     for run in random.sample(stored("adaptive_reach")["fresh"], 4):
         again = reach.run(run["length"], run["rule"], run["lr"], run["seed"], updates=200)
-        np.testing.assert_allclose(again["curve"][0], run["curve"][0], rtol=1e-5, atol=2e-6, err_msg=str(run))
+        begins_as_stored(again["curve"][0], run["curve"][0], rtol=1e-5, atol=2e-6, about=run)
 
 
 def test_the_reach_figure_shows_the_stored_runs(lesson):

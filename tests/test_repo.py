@@ -36,6 +36,7 @@ FLOORS = (
         "rouge",
         "decoding",
         "drawings",
+        "scripts",
     },
     {
         "cells",
