@@ -5,7 +5,18 @@ from hypothesis import strategies as st
 
 import rnnlab as rl
 from oracles import finite_differences, worst_gap
-from problems import CELLS, SMOOTH, all_gradients, as_arrays, by_the_equations, names, random_problem, seeds, sizes
+from problems import (
+    CELLS,
+    SMOOTH,
+    all_gradients,
+    as_arrays,
+    by_the_equations,
+    names,
+    random_problem,
+    seeds,
+    sigmoid,
+    sizes,
+)
 
 
 def finite_difference_gradients(cell, params, x, state, d_h):
@@ -141,6 +152,58 @@ def test_jacobians_match_finite_differences(H, name, seed):
     cell, params, x, state, _ = random_problem(1, 1, 2, H, name, seed)
     _, _, tape = rl.unroll(cell, params, x, state)
     np.testing.assert_allclose(cell.jacobians(params, tape)[0, 0], state_jacobian(cell, params, x, state), atol=1e-7)
+
+
+@pytest.mark.parametrize("name", SMOOTH)
+def test_every_cell_has_the_jacobian_of_each_step_and_sequence(name):
+    T, B = 3, 2
+    cell, params, x, state, _ = random_problem(T, B, 2, 2, name, seed=9)
+    ours = cell.jacobians(params, rl.unroll(cell, params, x, state)[2])
+    size = len(cell.state_names) * cell.hidden_size
+    assert ours.shape == (T, B, size, size)
+    for t, b in np.ndindex(T, B):
+        before = state_after(cell, params, x[:t], state)
+        own = tuple(array[b : b + 1].copy() for array in as_arrays(before).values())
+        reference = state_jacobian(cell, params, x[t : t + 1, b : b + 1], own if len(own) > 1 else own[0])
+        np.testing.assert_allclose(ours[t, b], reference, atol=1e-7, err_msg=f"step {t}, sequence {b}")
+
+
+def state_after(cell, params, x, state):
+    return rl.unroll(cell, params, x, state)[1] if len(x) else state
+
+
+def gates_by_the_equations(cell, p, x_t, before, after):
+    """Return what each gate of a step is, between 0 and 1, from the states before and after it."""
+    H, h, now = cell.hidden_size, as_arrays(before)["state 0"], as_arrays(after)
+    from_x, from_h = x_t @ p["weight_ih"].T + p["bias_ih"], h @ p["weight_hh"].T + p["bias_hh"]
+    pre = {gate: (from_x + from_h)[:, cell.rows(gate)] for gate in cell.gates}
+    if isinstance(cell, rl.RNNCell):
+        return {"h": (1 + now["state 0"]) / 2}
+    if isinstance(cell, rl.SLSTMCell):
+        kept = before[3] + (pre["f"] if cell.forget == "exp" else np.log(sigmoid(pre["f"])))
+        i, f = np.exp(pre["i"] - now["state 3"]), np.exp(kept - now["state 3"])
+        return {"i": i, "f": f, "z": (1 + np.tanh(pre["z"])) / 2, "o": sigmoid(pre["o"])}
+    if isinstance(cell, rl.LSTMCell):
+        for k, gate in enumerate(getattr(cell, "peepholes", ())):
+            pre[gate] = pre[gate] + p["weight_ch"][k * H : k * H + H] * (now["state 1"] if gate == "o" else before[1])
+        return {gate: (1 + np.tanh(z)) / 2 if gate == "g" else sigmoid(z) for gate, z in pre.items()}
+    r, z, n = sigmoid(pre["r"]), sigmoid(pre["z"]), cell.rows("n")
+    recurrent = r * from_h[:, n]
+    if isinstance(cell, rl.ChoGRUCell):
+        recurrent = (r * h) @ p["weight_hh"][n].T + p["bias_hh"][n]
+    return {"r": r, "z": z, "n": (1 + np.tanh(from_x[:, n] + recurrent)) / 2}
+
+
+@pytest.mark.parametrize("name", [name for name in CELLS if "weight_hh" in CELLS[name](2, 4).shapes])
+def test_activations_are_the_gates_of_each_step(name):
+    cell, params, x, state, _ = random_problem(3, 2, 3, 4, name, seed=9)
+    ours = cell.activations(rl.unroll(cell, params, x, state)[2])
+    for t, x_t in enumerate(x):
+        before, after = (state_after(cell, params, x[:k], state) for k in (t, t + 1))
+        expected = gates_by_the_equations(cell, params, x_t, before, after)
+        assert list(ours) == list(expected)
+        for gate, values in expected.items():
+            np.testing.assert_allclose(ours[gate][t], values, atol=1e-12, err_msg=f"{gate} at step {t}")
 
 
 def test_the_jacobian_of_an_rnn_from_its_states_alone():
