@@ -163,5 +163,5 @@ def test_bad_input_to_backprop():
         rl.backprop(cell, params, tape, d_h[1:])
     with pytest.raises(ValueError, match="expected truncate to be a whole number of at least 1, got 0"):
         rl.backprop(cell, params, tape, d_h, truncate=0)
-    with pytest.raises(ValueError, match="d_state"):
+    with pytest.raises(ValueError, match=r"expected d_state of shape \(2, 4\), got \(1, 4\); one row of H numbers"):
         rl.backprop(cell, params, tape, d_h, d_state=d_h[0, :1])

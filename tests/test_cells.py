@@ -243,7 +243,7 @@ def test_the_two_grus_differ_and_agree_where_the_reset_gate_is_open():
 def test_sizes_are_checked(kind, size):
     with pytest.raises(ValueError, match="expected hidden_size to be a whole number of at least 1, got"):
         kind(2, size)
-    with pytest.raises(ValueError, match="input_size"):
+    with pytest.raises(ValueError, match="expected input_size to be a whole number of at least 1, got"):
         kind(size, 2)
 
 

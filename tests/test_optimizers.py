@@ -478,7 +478,8 @@ def test_what_the_states_start_with():
     (rl.ScheduleFree, {"beta1": 1.0}, "beta1"),
 ])  # fmt: skip
 def test_bad_settings(make, settings, message):
-    with pytest.raises(ValueError, match=message):
+    whole = message if " " in message else rf"^expected {message} (in \[0, 1\)|to be .*), got "
+    with pytest.raises(ValueError, match=whole):
         make(**settings)
 
 
