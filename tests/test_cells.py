@@ -258,6 +258,17 @@ def test_options_are_checked():
         rl.LSTMCell(2, 3, forget_gate=False).rows("f")
 
 
+@pytest.mark.parametrize("name", [name for name in CELLS if "weight_hh" in CELLS[name](2, 4).shapes])
+def test_first_values_fill_the_range_of_torch(name):
+    cell, bound = CELLS[name](50, 25), 1 / 5
+    params = cell.init(np.random.default_rng(3))
+    assert {key: param.shape for key, param in params.items()} == cell.shapes
+    values = np.concatenate([param.ravel() for param in params.values()])
+    assert -bound <= values.min() < -0.98 * bound and 0.98 * bound < values.max() <= bound
+    assert values.std() == pytest.approx(bound / np.sqrt(3), rel=0.05) and values.dtype == np.float64
+    assert all(np.array_equal(param, cell.init(np.random.default_rng(3))[key]) for key, param in params.items())
+
+
 def test_a_cell_prints_as_it_is_made():
     assert repr(rl.RNNCell(2, 3)) == "RNNCell(2, 3, nonlinearity='tanh')"
     assert repr(rl.LSTMCell(2, 3)) == "LSTMCell(2, 3)"

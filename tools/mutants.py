@@ -29,13 +29,13 @@ FILES = ("cells", "lstm", "gru", "peepholes", "slstm", "bptt", "optimizers", "ad
 TESTS = ("cells", "bptt", "optimizers", "clipping", "losses", "stacks", "bad_input", "recurrences", "models", "runs")
 # torch's backward pass refuses to run in a fork of a process that has run one: every mutant would look killed. A fork
 # server has only collected the tests, so there it runs. Without tests/conftest.py a call with examples of docstrings
-# alone knows no --tier, which would look like a kill too. A busy machine is slow: the clock leaves 100 s and more.
+# alone knows no --tier, which would look like a kill too. A busy machine is slow: the clock leaves ten minutes.
 CONFIG = """[mutmut]
 source_paths=rnnlab
 also_copy=quickly.py
 process_isolation=forkserver
 timeout_multiplier=5
-timeout_constant=20
+timeout_constant=120
 pytest_add_cli_args=
     --tier=quick
     -pno:cacheprovider
