@@ -206,6 +206,20 @@ def test_activations_are_the_gates_of_each_step(name):
             np.testing.assert_allclose(ours[gate][t], values, atol=1e-12, err_msg=f"{gate} at step {t}")
 
 
+@pytest.mark.parametrize("name", [name for name in CELLS if "weight_hh" in CELLS[name](2, 4).shapes])
+def test_what_was_computed_from_padding_is_blank(name):
+    cell, params, x, state, _ = random_problem(5, 2, 3, 4, name, seed=9)
+    x[3:, 1] = np.nan
+    _, _, tape = rl.unroll(cell, params, x, state, lengths=[5, 3])
+    one = tuple(array[1:] for array in as_arrays(state).values())
+    _, _, alone = rl.unroll(cell, params, x[:3, 1:], one if len(one) > 1 else one[0])
+    pairs = {gate: (cell.activations(tape)[gate], values) for gate, values in cell.activations(alone).items()}
+    pairs |= {memory: (getattr(tape, memory), getattr(alone, memory)) for memory in ("h", "c") if hasattr(tape, memory)}
+    for key, (together, own) in pairs.items():
+        np.testing.assert_allclose(together[:3, 1], own[:, 0], atol=1e-12, err_msg=key)
+        assert np.isin(together[3:, 1], (0, 0.5)).all() and np.isfinite(together[:, 0]).all(), key
+
+
 def test_the_jacobian_of_an_rnn_from_its_states_alone():
     cell, params, x, state, _ = random_problem(1, 1, 2, 4, "tanh")
     h, _, _ = rl.unroll(cell, params, x, state)
