@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 import rnnlab as rl
 from oracles import worst_gap
 from problems import CELLS, all_gradients, as_arrays, names, random_problem, random_state, seeds, sizes
+from rnnlab import tapes
 from rnnlab.torch_twin import STEPS
 
 
@@ -131,8 +132,42 @@ def test_a_workspace_gives_the_same_numbers_and_reuses_its_arrays():
     assert rl.unroll(cell, params, x[:3], state, work)[2] is not tape
     other = rl.RNNCell(3, 4)
     assert rl.unroll(other, params, x, state, work)[2].cell is other
+    assert rl.unroll(cell, params, x, state, work)[2] is tape  # each cell keeps its own
 
 
+@pytest.mark.parametrize("name", CELLS)
+def test_derivatives_prepared_in_blocks_are_those_of_one_block(name, monkeypatch):
+    """On large networks a block is a few steps long: its borders, those of windows and ends of sequences mix."""
+    cell, params, x, state, d_h = random_problem(7, 2, 3, 4, name, seed=8)
+    d_state = random_state(cell, 2, 5)
+    for truncate, lengths in ((None, None), (3, None), (2, [7, 4]), (None, [3, 6])):
+        whole = all_gradients(cell, params, x, state, d_h, d_state, truncate, lengths)
+        for block in (1, 2, 3):
+            with monkeypatch.context() as patch:
+                numbers = rl.unroll(cell, params, x)[2].factors * 2 * cell.hidden_size
+                patch.setattr(tapes, "PREPARED", block * numbers)
+                tape = rl.unroll(cell, params, x)[2]
+                assert tape.block == block
+                pieces = all_gradients(cell, params, x, state, d_h, d_state, truncate, lengths)
+            assert worst_gap(pieces, whole) < 1e-14
+
+
+def test_a_tape_serves_an_equal_cell_and_a_state_may_be_a_list():
+    cell, params, x, state, d_h = random_problem(4, 2, 3, 4, "lstm", seed=0)
+    _, final, tape = rl.unroll(cell, params, x, list(state))
+    equal = rl.LSTMCell(3, 4)
+    one, other = (rl.backprop(by, params, tape, d_h, end) for by, end in ((cell, final), (equal, list(final))))
+    assert worst_gap(one.params, other.params) == 0
+    with pytest.raises(
+        TypeError, match=r"^expected the tape that unroll returned for GRUCell\(3, 4\), got LSTMCell\(3, 4\)"
+    ):
+        rl.backprop(rl.GRUCell(3, 4), params, tape, d_h)
+    with pytest.raises(TypeError, match=r"^expected the tape that unroll returned for LSTMCell\(3, 4\), got 3"):
+        rl.backprop(cell, params, 3, d_h)
+
+
+HOLES = np.zeros((4, 2, 3))
+HOLES[2, 1, 0], HOLES[3, 0, 2] = np.inf, np.nan
 BAD_INPUTS = [
     ("x", np.zeros((4, 2)), ValueError, r"expected x of shape \(T, B, 3\), got \(4, 2\); rnnlab is time-major"),
     ("x", np.zeros((4, 2, 5)), ValueError, r"expected x of shape \(T, B, 3\), got \(4, 2, 5\)"),
@@ -145,7 +180,13 @@ BAD_INPUTS = [
     ("state", np.zeros((3, 4)), ValueError, r"expected state of shape \(2, 4\), got \(3, 4\)"),
     ("state", np.zeros((2, 4), np.float32), TypeError, "expected one dtype"),
     ("params", {}, ValueError, r"missing \['weight_ih'"),
-]
+    ("x", HOLES, ValueError, "expected finite inputs, got inf at step 2 of sequence 1; clean the data first"),
+    ("state", (np.zeros((2, 4)),), TypeError, "expected state to be a NumPy array .*, got a tuple"),
+    ("lengths", [4, 5], ValueError, "expected lengths from 1 to 4, got 4 to 5"),
+    ("lengths", [0, 4], ValueError, "expected lengths from 1 to 4, got 0 to 4"),
+    ("lengths", [4], ValueError, r"expected lengths of shape \(2,\), got \(1,\)"),
+    ("work", 3, TypeError, "expected work to be a rnnlab.Workspace, got 3"),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("name", "value", "error", "message"), BAD_INPUTS)
@@ -156,12 +197,57 @@ def test_bad_input_to_unroll(name, value, error, message):
         rl.unroll(cell, **arguments)
 
 
+def test_the_place_of_bad_data_counts_runs_and_leaves_the_padding_alone():
+    cell, params, x, state, _ = random_problem(4, 2, 3, 4, "tanh", seed=0, runs=(2,))
+    x = np.stack([x, x])
+    x[1, 3, 1, 0] = np.nan
+    with pytest.raises(ValueError, match="got nan at step 3 of sequence 1"):
+        rl.unroll(cell, params, x, state)
+    h, _, _ = rl.unroll(cell, params, x, state, lengths=[4, 3])
+    assert np.isfinite(h).all() and not h[:, 3, 1].any() and h[:, 3, 0].all() and h[:, 2].all()
+
+
+def test_parameters_that_do_not_fit_each_other():
+    cell, params, x, *_ = random_problem(4, 2, 3, 4, "tanh", seed=0)
+    message = "^expected one dtype, got weight_ih of float64 and bias_hh of float32; use astype"
+    with pytest.raises(TypeError, match=message):
+        rl.unroll(cell, params | {"bias_hh": params["bias_hh"].astype(np.float32)}, x)
+    with pytest.raises(ValueError, match=r"^expected weight_hh of shape \(4, 4\), got \(4, 3\)"):
+        rl.unroll(cell, params | {"weight_hh": params["weight_hh"][:, :3]}, x)
+    message = "^expected one dtype, got x of float32 and parameters of float64; use astype"
+    with pytest.raises(TypeError, match=message):
+        rl.unroll(cell, params, x.astype(np.float32))
+
+
+def test_states_that_do_not_fit_the_cell():
+    cell, params, x, (h, c), d_h = random_problem(4, 2, 3, 4, "lstm", seed=0)
+    _, _, tape = rl.unroll(cell, params, x)
+    for name, call in (
+        ("state", lambda bad: rl.unroll(cell, params, x, bad)),
+        ("d_state", lambda bad: rl.backprop(cell, params, tape, d_h, bad)),
+    ):
+        pair = rf"^expected {name} to be the pair \(h, c\), arrays of shape \(2, 4\), got"
+        for bad, got in ((h, "a ndarray"), ((h, c, c), "3 arrays"), ([h], "1 arrays")):
+            with pytest.raises(ValueError, match=f"{pair} {got}$"):
+                call(bad)
+        with pytest.raises(
+            ValueError, match=rf"^expected {name} of shape \(2, 4\), got \(1, 4\); one row of H numbers"
+        ):
+            call((h, c[:1]))
+        with pytest.raises(TypeError, match=f"^expected one dtype, got x of float64 and {name} of float32; use astype"):
+            call((h.astype(np.float32), c))
+
+
 def test_bad_input_to_backprop():
     cell, params, x, state, d_h = random_problem(4, 2, 3, 4, "tanh", seed=0)
     _, _, tape = rl.unroll(cell, params, x, state)
     with pytest.raises(ValueError, match=r"expected d_h of shape \(4, 2, 4\), got \(3, 2, 4\)"):
         rl.backprop(cell, params, tape, d_h[1:])
+    with pytest.raises(ValueError, match="got .*; it must have the shape of the states that unroll returned$"):
+        rl.backprop(cell, params, tape, d_h[:, :1])
+    with pytest.raises(TypeError, match="^expected one dtype, got x of float64 and d_h of float32; use astype"):
+        rl.backprop(cell, params, tape, d_h.astype(np.float32))
     with pytest.raises(ValueError, match="expected truncate to be a whole number of at least 1, got 0"):
         rl.backprop(cell, params, tape, d_h, truncate=0)
-    with pytest.raises(ValueError, match="d_state"):
+    with pytest.raises(ValueError, match=r"expected d_state of shape \(2, 4\), got \(1, 4\); one row of H numbers"):
         rl.backprop(cell, params, tape, d_h, d_state=d_h[0, :1])

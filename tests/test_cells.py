@@ -5,7 +5,18 @@ from hypothesis import strategies as st
 
 import rnnlab as rl
 from oracles import finite_differences, worst_gap
-from problems import CELLS, SMOOTH, all_gradients, as_arrays, by_the_equations, names, random_problem, seeds, sizes
+from problems import (
+    CELLS,
+    SMOOTH,
+    all_gradients,
+    as_arrays,
+    by_the_equations,
+    names,
+    random_problem,
+    seeds,
+    sigmoid,
+    sizes,
+)
 
 
 def finite_difference_gradients(cell, params, x, state, d_h):
@@ -143,6 +154,72 @@ def test_jacobians_match_finite_differences(H, name, seed):
     np.testing.assert_allclose(cell.jacobians(params, tape)[0, 0], state_jacobian(cell, params, x, state), atol=1e-7)
 
 
+@pytest.mark.parametrize("name", SMOOTH)
+def test_every_cell_has_the_jacobian_of_each_step_and_sequence(name):
+    T, B = 3, 2
+    cell, params, x, state, _ = random_problem(T, B, 2, 2, name, seed=9)
+    ours = cell.jacobians(params, rl.unroll(cell, params, x, state)[2])
+    size = len(cell.state_names) * cell.hidden_size
+    assert ours.shape == (T, B, size, size)
+    for t, b in np.ndindex(T, B):
+        before = state_after(cell, params, x[:t], state)
+        own = tuple(array[b : b + 1].copy() for array in as_arrays(before).values())
+        reference = state_jacobian(cell, params, x[t : t + 1, b : b + 1], own if len(own) > 1 else own[0])
+        np.testing.assert_allclose(ours[t, b], reference, atol=1e-7, err_msg=f"step {t}, sequence {b}")
+
+
+def state_after(cell, params, x, state):
+    return rl.unroll(cell, params, x, state)[1] if len(x) else state
+
+
+def gates_by_the_equations(cell, p, x_t, before, after):
+    """Return what each gate of a step is, between 0 and 1, from the states before and after it."""
+    H, h, now = cell.hidden_size, as_arrays(before)["state 0"], as_arrays(after)
+    from_x, from_h = x_t @ p["weight_ih"].T + p["bias_ih"], h @ p["weight_hh"].T + p["bias_hh"]
+    pre = {gate: (from_x + from_h)[:, cell.rows(gate)] for gate in cell.gates}
+    if isinstance(cell, rl.RNNCell):
+        return {"h": (1 + now["state 0"]) / 2}
+    if isinstance(cell, rl.SLSTMCell):
+        kept = before[3] + (pre["f"] if cell.forget == "exp" else np.log(sigmoid(pre["f"])))
+        i, f = np.exp(pre["i"] - now["state 3"]), np.exp(kept - now["state 3"])
+        return {"i": i, "f": f, "z": (1 + np.tanh(pre["z"])) / 2, "o": sigmoid(pre["o"])}
+    if isinstance(cell, rl.LSTMCell):
+        for k, gate in enumerate(getattr(cell, "peepholes", ())):
+            pre[gate] = pre[gate] + p["weight_ch"][k * H : k * H + H] * (now["state 1"] if gate == "o" else before[1])
+        return {gate: (1 + np.tanh(z)) / 2 if gate == "g" else sigmoid(z) for gate, z in pre.items()}
+    r, z, n = sigmoid(pre["r"]), sigmoid(pre["z"]), cell.rows("n")
+    recurrent = r * from_h[:, n]
+    if isinstance(cell, rl.ChoGRUCell):
+        recurrent = (r * h) @ p["weight_hh"][n].T + p["bias_hh"][n]
+    return {"r": r, "z": z, "n": (1 + np.tanh(from_x[:, n] + recurrent)) / 2}
+
+
+@pytest.mark.parametrize("name", [name for name in CELLS if "weight_hh" in CELLS[name](2, 4).shapes])
+def test_activations_are_the_gates_of_each_step(name):
+    cell, params, x, state, _ = random_problem(3, 2, 3, 4, name, seed=9)
+    ours = cell.activations(rl.unroll(cell, params, x, state)[2])
+    for t, x_t in enumerate(x):
+        before, after = (state_after(cell, params, x[:k], state) for k in (t, t + 1))
+        expected = gates_by_the_equations(cell, params, x_t, before, after)
+        assert list(ours) == list(expected)
+        for gate, values in expected.items():
+            np.testing.assert_allclose(ours[gate][t], values, atol=1e-12, err_msg=f"{gate} at step {t}")
+
+
+@pytest.mark.parametrize("name", [name for name in CELLS if "weight_hh" in CELLS[name](2, 4).shapes])
+def test_what_was_computed_from_padding_is_blank(name):
+    cell, params, x, state, _ = random_problem(5, 2, 3, 4, name, seed=9)
+    x[3:, 1] = np.nan
+    _, _, tape = rl.unroll(cell, params, x, state, lengths=[5, 3])
+    one = tuple(array[1:] for array in as_arrays(state).values())
+    _, _, alone = rl.unroll(cell, params, x[:3, 1:], one if len(one) > 1 else one[0])
+    pairs = {gate: (cell.activations(tape)[gate], values) for gate, values in cell.activations(alone).items()}
+    pairs |= {memory: (getattr(tape, memory), getattr(alone, memory)) for memory in ("h", "c") if hasattr(tape, memory)}
+    for key, (together, own) in pairs.items():
+        np.testing.assert_allclose(together[:3, 1], own[:, 0], atol=1e-12, err_msg=key)
+        assert np.isin(together[3:, 1], (0, 0.5)).all() and np.isfinite(together[:, 0]).all(), key
+
+
 def test_the_jacobian_of_an_rnn_from_its_states_alone():
     cell, params, x, state, _ = random_problem(1, 1, 2, 4, "tanh")
     h, _, _ = rl.unroll(cell, params, x, state)
@@ -180,7 +257,7 @@ def test_the_two_grus_differ_and_agree_where_the_reset_gate_is_open():
 def test_sizes_are_checked(kind, size):
     with pytest.raises(ValueError, match="expected hidden_size to be a whole number of at least 1, got"):
         kind(2, size)
-    with pytest.raises(ValueError, match="input_size"):
+    with pytest.raises(ValueError, match="expected input_size to be a whole number of at least 1, got"):
         kind(size, 2)
 
 
@@ -193,6 +270,17 @@ def test_options_are_checked():
         rl.LSTMCell(2, 3, input_gate=False, coupled=True)
     with pytest.raises(ValueError, match=r"expected one of the gates \('i', 'g', 'o'\) .* got 'f'"):
         rl.LSTMCell(2, 3, forget_gate=False).rows("f")
+
+
+@pytest.mark.parametrize("name", [name for name in CELLS if "weight_hh" in CELLS[name](2, 4).shapes])
+def test_first_values_fill_the_range_of_torch(name):
+    cell, bound = CELLS[name](50, 25), 1 / 5
+    params = cell.init(np.random.default_rng(3))
+    assert {key: param.shape for key, param in params.items()} == cell.shapes
+    values = np.concatenate([param.ravel() for param in params.values()])
+    assert -bound <= values.min() < -0.98 * bound and 0.98 * bound < values.max() <= bound
+    assert values.std() == pytest.approx(bound / np.sqrt(3), rel=0.05) and values.dtype == np.float64
+    assert all(np.array_equal(param, cell.init(np.random.default_rng(3))[key]) for key, param in params.items())
 
 
 def test_a_cell_prints_as_it_is_made():

@@ -92,6 +92,18 @@ def test_huge_gradients_do_not_overflow(dtype, huge):
     np.testing.assert_allclose(clipped["w"], [0.6, 0.8], rtol=1e-6)
 
 
+def test_two_axes_of_runs_have_one_norm_each_and_do_not_warn():
+    rng = np.random.default_rng(0)
+    grads = {"w": rng.normal(size=(2, 3, 4, 5)), "b": rng.normal(size=(2, 3, 5))}
+    grads["w"][1, 2, 0, :2] = 1e300, np.inf
+    flat = np.concatenate([grad.reshape(2, 3, -1) for grad in grads.values()], axis=-1)
+    with np.errstate(over="raise", invalid="raise"):
+        norms = rl.global_norm(grads, runs=2)
+    with np.errstate(over="ignore"):
+        np.testing.assert_allclose(norms, np.linalg.norm(flat, axis=-1), rtol=1e-12)
+    assert np.isinf(norms[1, 2])
+
+
 def test_zero_and_non_finite_gradients():
     clipped, norm = rl.ClipNorm(1.0)({"w": np.zeros(3)})
     assert norm == 0 and not clipped["w"].any()
@@ -103,8 +115,20 @@ def test_zero_and_non_finite_gradients():
 @pytest.mark.parametrize("clip", [rl.ClipNorm, rl.ClipValue, rl.ClipEachNorm, rl.AGC])
 @pytest.mark.parametrize("limit", [0, -1, math.nan, None, "1"])
 def test_bad_limits(clip, limit):
-    with pytest.raises(ValueError, match="to be a number above 0"):
+    name = dataclasses.fields(clip)[0].name
+    with pytest.raises(ValueError, match=f"^expected {name} to be a number above 0, got {limit!r}"):
         clip(limit)
+
+
+@pytest.mark.parametrize("clip", [rl.ClipNorm, rl.ClipValue, rl.ClipEachNorm, rl.AGC, rl.AutoClip])
+def test_bad_axes_of_runs(clip):
+    for runs in (-1, True, 1.0):
+        with pytest.raises(ValueError, match=f"^expected runs to be a whole number of at least 0, got {runs!r}"):
+            clip(1.0, runs=runs)
+    if clip is not rl.AutoClip:
+        assert clip(np.ones(3), runs=1).runs == 1
+        with pytest.raises(ValueError, match=r"^expected a setting with 2 axes of runs, got shape \(3,\)"):
+            clip(np.ones(3), runs=2)
 
 
 def test_no_gradients():
@@ -258,9 +282,10 @@ def test_float32_stays_float32_and_does_not_overflow(clip, huge):
 
 
 def test_norms_of_units_do_not_overflow():
-    array = np.array([[3e300, 4e300], [0.0, 0.0]])
+    array = np.array([[3e300, 4e300], [0.0, 0.0], [3e-300, 4e-300]])
     for rows in (array, torch.tensor(array)):
-        assert norms(rows, (1,)).tolist() == [[5e300], [0.0]]
+        assert norms(rows, (1,)).ravel().tolist() == pytest.approx([5e300, 0, 5e-300], rel=1e-14)
+        assert norms(rows[[0, 2]].T, (0,)).tolist() == [pytest.approx([5e300, 5e-300], rel=1e-14)]
 
 
 @pytest.mark.parametrize(("make", "message"), [
@@ -269,7 +294,7 @@ def test_norms_of_units_do_not_overflow():
     (lambda: rl.AGC(eps=0.0), "expected eps to be a number above 0"),
     (lambda: rl.AGC(unit_axis=1), r"expected unit_axis 0 for \(out, in\) or -1 for \(in, out\), got 1"),
     (lambda: rl.AutoClip(101), "expected percentile from 0 to 100, got 101"),
-    (lambda: rl.AutoClip(math.nan), "percentile"),
+    (lambda: rl.AutoClip(math.nan), "^expected percentile to be a number of at least 0, got nan"),
     (lambda: rl.AutoClip(window=0), "expected window to be a whole number of at least 1"),
     (lambda: rl.AGC()({"w": np.ones(2)}, {"b": np.ones(2)}), r"missing \['b'\], extra \['w'\]"),
     (lambda: rl.AGC()({"w": np.ones(2)}, {"w": np.ones(3)}), r"grads\['w'\] of shape \(3,\), got \(2,\)"),

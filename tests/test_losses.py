@@ -49,6 +49,53 @@ def test_accuracy_counts_the_selected_steps_only():
     outputs = np.array([[[0.0, 1.0], [1.0, 0.0]], [[0.0, 1.0], [0.0, 1.0]]])
     y, mask = np.array([[1, 1], [0, 1]]), np.array([[1.0, 1.0], [0.0, 1.0]])
     assert rl.accuracy(outputs, y, mask) == 2 / 3
+    assert type(rl.accuracy(outputs, y, mask)) is float
+
+
+def test_accuracy_is_nan_for_the_run_whose_selected_outputs_are():
+    rng = np.random.default_rng(0)
+    outputs, y, mask = rng.normal(size=(3, 4, 2, 5)), rng.integers(0, 5, (4, 2)), np.ones((4, 2))
+    mask[3] = 0
+    outputs[0, 3, 0, 0] = outputs[2, 0, 1, 4] = np.nan  # of the first run only where the mask is 0
+    shares = rl.accuracy(outputs, y, mask)
+    assert np.isnan(shares).tolist() == [False, False, True]
+    assert shares[:2].tolist() == [rl.accuracy(outputs[r], y, mask) for r in range(2)]
+
+
+@pytest.mark.parametrize("loss", [rl.squared_error, rl.cross_entropy, rl.gaussian_nll])
+def test_float32_stays_float32(loss):
+    outputs, y, mask = random_case(3, 2, 4, 0, classes=loss is rl.cross_entropy)
+    y = y if loss is rl.cross_entropy else y[..., : 2 if loss is rl.gaussian_nll else 4].astype(np.float32)
+    value, d_outputs = loss(outputs.astype(np.float32), y, mask)
+    wide, d_wide = loss(outputs, y if y.dtype.kind == "i" else y.astype(float), mask)
+    assert type(value) is float and d_outputs.dtype == np.float32
+    assert value == pytest.approx(wide, rel=1e-5)
+    np.testing.assert_allclose(d_outputs, d_wide, atol=1e-6)
+
+
+@pytest.mark.parametrize("loss", [rl.squared_error, rl.gaussian_nll])
+def test_errors_name_the_targets(loss):
+    outputs, mask = np.zeros((2, 1, 4)), np.ones((2, 1))
+    y = np.zeros((2, 1, 4 if loss is rl.squared_error else 2))
+    with pytest.raises(ValueError, match=r"expected y of shape \(2, 1, \d\), got \(2, 1, 3\); one target for each"):
+        loss(outputs, y[..., :1].repeat(3, axis=-1), mask)
+    with pytest.raises(TypeError, match="got outputs of float64 and y of float32; use astype"):
+        loss(outputs, y.astype(np.float32), mask)
+    with pytest.raises(ValueError, match="expected finite y, got nan"):
+        loss(outputs, y * np.nan, mask)
+    with pytest.raises(ValueError, match=r"expected outputs of shape \(T, B, C\), got \(1, 4\)"):
+        loss(outputs[0], y, mask)
+    with pytest.raises(ValueError, match=r"expected mask of shape \(2, 1\), got \(1, 1\)"):
+        loss(outputs, y, mask[:1])
+
+
+@pytest.mark.parametrize("measure", [rl.cross_entropy, rl.accuracy])
+def test_errors_name_the_classes(measure):
+    outputs, y, mask = np.zeros((2, 1, 4)), np.zeros((2, 1), int), np.ones((2, 1))
+    for bad in (-1, 4):
+        with pytest.raises(ValueError, match=f"expected y from 0 to 3, got {bad} to {bad}"):
+            measure(outputs, y + bad, mask)
+    assert measure(outputs, y + 3, mask) is not None  # the last class is one
 
 
 def test_an_empty_mask_is_an_error():

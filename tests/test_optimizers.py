@@ -430,6 +430,30 @@ def test_a_change_of_rate_reaches_a_velocity_that_holds_it_only_in_steps_to_come
         assert -moved["w"][0] == pytest.approx(0.1 + second, rel=1e-12)
 
 
+@pytest.mark.parametrize(("nesterov", "first", "second"), [(False, 0.1, 1.05), (True, 0.15, 1.525)])
+def test_kerass_sgd_has_the_rate_in_the_velocity(nesterov, first, second):
+    """v = 0.1, then 0.05 + 1; a Nesterov step is lr g + 0.5 v."""
+    sgd, grad = rl.SGD(0.1, 0.5, nesterov, lr_in_velocity=True), [{"w": np.ones(1)}]
+    params, state = steps(sgd, {"w": np.zeros(1)}, grad)
+    moved, _ = steps(sgd.scaled(10), params, grad, state)
+    assert [-params["w"][0], -moved["w"][0]] == pytest.approx([first, first + second], rel=1e-12)
+
+
+def test_epsilon_inside_the_root_and_before_the_correction_by_hand():
+    def after(optimizer, *grads):
+        return steps(optimizer, {"w": np.zeros(1)}, [{"w": np.array([g])} for g in grads])[0]["w"][0]
+
+    assert after(rl.AdaGrad(0.1, 0.5, eps_inside_root=True), 3.0) == pytest.approx(-0.3 / np.sqrt(9.5), rel=1e-12)
+    rmsprop = rl.RMSProp(0.1, alpha=0.75, eps=0.5, eps_inside_root=True)
+    assert after(rmsprop, 3.0) == pytest.approx(-0.3 / np.sqrt(0.25 * 9 + 0.5), rel=1e-12)
+    # m = 0.5 * 3, v = 0.25 * 9 at t = 1, then m = 0.5 * 1.5 - 0.5, v = 0.75 * 2.25 + 0.25
+    w = -0.1 * np.sqrt(1 - 0.75) / (1 - 0.5) * 1.5 / (1.5 + 0.5)
+    adam = rl.Adam(0.1, beta1=0.5, beta2=0.75, eps=0.5, eps_hat=True)
+    assert after(adam, 3.0) == pytest.approx(w, rel=1e-12)
+    w -= 0.1 * np.sqrt(1 - 0.75**2) / (1 - 0.5**2) * 0.25 / (np.sqrt(0.75 * 2.25 + 0.25) + 0.5)
+    assert after(adam, 3.0, -1.0) == pytest.approx(w, rel=1e-12)
+
+
 def test_a_constant_gradient_has_no_negative_variance():
     """Rounding leaves v - m^2 of some of these gradients below 0, where torch's root is NaN."""
     gradient = np.linspace(0.1, 2, 50)
@@ -478,8 +502,21 @@ def test_what_the_states_start_with():
     (rl.ScheduleFree, {"beta1": 1.0}, "beta1"),
 ])  # fmt: skip
 def test_bad_settings(make, settings, message):
-    with pytest.raises(ValueError, match=message):
+    whole = message if " " in message else rf"^expected {message} (in \[0, 1\)|to be .*), got "
+    with pytest.raises(ValueError, match=whole):
         make(**settings)
+
+
+@each
+def test_every_number_is_checked_by_name_and_may_be_zero(optimizer):
+    for name in (name for name, value in vars(optimizer).items() if type(value) is float):
+        with pytest.raises(ValueError, match=rf"^expected {name} (to be a number .* 0|in \[0, 1\)), got -0.5"):
+            dataclasses.replace(optimizer, **{name: -0.5})
+        if isinstance(optimizer, rl.Muon) and name == "eps":  # what it divides by
+            with pytest.raises(ValueError, match="^expected eps to be a number above 0, got 0.0"):
+                dataclasses.replace(optimizer, eps=0.0)
+        elif name != "momentum" or not getattr(optimizer, "nesterov", False):
+            assert getattr(dataclasses.replace(optimizer, **{name: 0.0}), name) == 0
 
 
 @each
