@@ -222,34 +222,42 @@ def browser():
 
 @dataclass
 class Watched:
-    """A browser page and what it did: the addresses it asked for, the sizes it got, the errors it raised."""
+    """A browser page and what it did: the addresses it asked for, the errors it raised."""
 
     page: object
     requests: list = field(default_factory=list)
-    sizes: dict = field(default_factory=dict)
     errors: list = field(default_factory=list)
 
     def __post_init__(self):
         self.page.on("request", lambda request: self.requests.append(request.url))
         self.page.on("pageerror", lambda error: self.errors.append(f"page error: {error}"))
         self.page.on("console", self.note_console)
-        self.page.on("requestfinished", self.note_size)
 
     def note_console(self, message):
         """Keep errors and warnings of the console."""
         if message.type in ("error", "warning"):
             self.errors.append(f"console {message.type}: {message.text}")
 
-    def note_size(self, request):
-        """Keep the size of what arrived, as sent: the test server compresses nothing."""
-        self.sizes[request.url] = request.sizes()["responseBodySize"]
-
     def open(self, address: str) -> "Watched":
-        """Load a page and wait until its formulas are typeset."""
+        """Load a page, wait until its formulas are typeset and its figures live, and forget what was before it."""
+        self.page.goto("about:blank")
+        self.requests.clear()
+        self.errors.clear()
         self.page.goto(address, wait_until="load")
         self.page.wait_for_function("() => !window.MathJax || MathJax.startup?.promise !== undefined")
-        self.page.evaluate("() => window.MathJax?.startup?.promise")
+        self.settle()
         return self
+
+    def settle(self):
+        """Wait until formulas, fonts and figures are ready and the browser has nothing left to do."""
+        self.page.evaluate(
+            """async () => {
+                await window.MathJax?.startup?.promise;
+                await document.fonts.ready;
+                await new Promise(rest => requestIdleCallback(rest));
+            }"""
+        )
+        self.page.wait_for_function("() => !document.querySelector('.rl-explore:has(script) .rl-controls[hidden]')")
 
 
 @pytest.fixture
@@ -263,6 +271,21 @@ def watch(browser):
             return Watched(context.new_page())
 
         yield new
+
+
+@pytest.fixture(scope="session")
+def tab(browser):
+    """A function that returns the one tab of a kind that goes from page to page: scripts and fonts are loaded once."""
+    with contextlib.ExitStack() as stack:
+
+        @functools.cache
+        def open_tab(width: int = 1280, theme: str = "light", scripts: bool = True, use: str = "") -> Watched:
+            size = {"width": width, "height": 900}
+            context = browser.new_context(viewport=size, color_scheme=theme, java_script_enabled=scripts)
+            stack.callback(context.close)
+            return Watched(context.new_page())
+
+        yield open_tab
 
 
 @pytest.fixture

@@ -1,17 +1,17 @@
-"""The built book in a real browser: formulas, accessibility, weight, phones, predictions; no network, no errors."""
+"""The built book in a real browser: formulas, weight, phones, predictions, explorables; no network, no errors."""
 
+import functools
 import random
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import pytest
 import yaml
 
 pytest.importorskip("playwright", reason="no browser: Playwright is not installed")
-from axe_playwright_python.sync_playwright import Axe  # noqa: E402
-from playwright.sync_api import expect  # noqa: E402
 
-from explorables import least_explorables  # noqa: E402
+import visits  # noqa: E402
+from explorables import least_explorables, load  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
 TOC = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
@@ -19,36 +19,6 @@ WRITTEN = [TOC["root"], *(chapter["file"] for chapter in TOC["chapters"])]
 LESSONS = [page for page in WRITTEN if page.startswith("notebooks/")]
 PAGES = [*WRITTEN, "search", "genindex", "_modules/rnnlab/cells"]
 SHARED_WEIGHT = 4_000_000
-
-# The panels of a figure as markup, without what only serves to exchange their parts.
-PICTURE = """(panels) => {
-    const picture = panels.cloneNode(true);
-    picture.querySelectorAll("defs").forEach(defs => defs.remove());
-    picture.querySelectorAll("[data-varies]").forEach(part => part.removeAttribute("data-varies"));
-    picture.querySelectorAll("[data-slot]").forEach(slot => slot.replaceWith(...slot.childNodes));
-    return picture.innerHTML;
-}"""
-PICTURE_OF_MARKUP = f"""(markup) => {{
-    const holder = document.createElement("template");
-    holder.innerHTML = markup;
-    return ({PICTURE})(holder.content.querySelector(".rl-panels"));
-}}"""
-LOST_CLIPS = """(panels) => [...panels.querySelectorAll("[clip-path]")]
-    .map(part => part.getAttribute("clip-path").match(/#([^)]+)/)[1])
-    .filter(name => !document.getElementById(name))"""
-
-# TeX marks left in the text that a reader sees, outside of code.
-RAW_FORMULAS = r"""() => {
-    const text = document.querySelector("article").cloneNode(true);
-    text.querySelectorAll("pre, code, script, style, mjx-container, svg").forEach(part => part.remove());
-    return text.textContent.match(/\\[()\[\]]|\$[^$\s][^$]*\$|\\(frac|begin|mathrm)/g) ?? [];
-}"""
-
-
-@pytest.fixture(scope="module")
-def axe() -> Axe:
-    """The accessibility checker."""
-    return Axe()
 
 
 def outside(requests: list, *own: str) -> list:
@@ -60,109 +30,107 @@ def outside(requests: list, *own: str) -> list:
     ]
 
 
-def violations(axe: Axe, page, contrast_of_article=True) -> list:
-    """Return the serious and critical accessibility violations of a page, with the first place of each."""
-    # Preloading would fetch the style sheets again, which some of axe's rules want and no reader's browser does.
-    runs = [(None, {"preload": False})]
-    if not contrast_of_article:
-        runs = [
-            (None, {"preload": False, "rules": {"color-contrast": {"enabled": False}}}),
-            ({"exclude": [["article"]]}, {"preload": False, "runOnly": ["color-contrast"]}),
-        ]
-    found = [one for context, options in runs for one in axe.run(page, context, options).response["violations"]]
-    return [
-        (one["id"], one["impact"], one["help"], one["nodes"][0]["html"])
-        for one in found
-        if one["impact"] in ("serious", "critical")
-    ]
+@pytest.fixture(scope="session")
+def look(tab, server):
+    """A function that returns what the one visit to a served page told."""
+    return functools.cache(lambda name: visits.visit(tab(), name, f"{server}/{name}.html"))
+
+
+@pytest.fixture(scope="session")
+def look_from_disk(tab, built_book):
+    """A function that returns what the one visit to a page on disk told."""
+    address = lambda name: (built_book / f"{name}.html").as_uri()  # noqa: E731
+    return functools.cache(lambda name: visits.visit(tab(use="disk"), name, address(name), move=False))
+
+
+@pytest.fixture(scope="session")
+def look_without_scripts(tab, server):
+    """A function that returns what a page shows without JavaScript."""
+    return functools.cache(lambda name: visits.without_scripts(tab(scripts=False), f"{server}/{name}.html"))
 
 
 # ---------------------------------------------------------------- every page
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_stays_at_home_and_raises_nothing(watch, server, name):
-    seen = watch().open(f"{server}/{name}.html")
-    seen.page.wait_for_timeout(300)  # late scripts
+def test_a_page_stays_at_home_and_raises_nothing(look, server, name):
+    seen = look(name)
+    assert f"{server}/{name}.html" in seen.requests
     assert outside(seen.requests, server) == []
     assert seen.errors == []
 
 
 @pytest.mark.parametrize("name", WRITTEN)
-def test_a_page_works_from_disk(watch, built_book, name):
-    seen = watch().open((built_book / f"{name}.html").as_uri())
-    seen.page.wait_for_timeout(300)
+def test_a_page_works_from_disk(look_from_disk, name):
+    seen = look_from_disk(name)
     assert outside(seen.requests, "file:///") == []
     assert seen.errors == []
-    assert seen.page.evaluate(RAW_FORMULAS) == []
-    assert seen.page.locator("mjx-container").count() == seen.page.locator(".math").count()
+    assert seen.raw == []
+    assert seen.typeset == seen.formulas
 
 
 @pytest.mark.parametrize("name", WRITTEN)
-def test_formulas_are_typeset(watch, server, name):
-    page = watch().open(f"{server}/{name}.html").page
-    assert page.locator("mjx-container").count() == page.locator(".math").count()
-    assert page.evaluate(RAW_FORMULAS) == []
-    assert page.locator("mjx-merror, .mjx-error, [data-mjx-error]").count() == 0
+def test_formulas_are_typeset(look, name):
+    seen = look(name)
+    assert seen.typeset == seen.formulas
+    assert seen.raw == []
+    assert seen.faulty == 0
+
+
+def weight(requests, server, folder) -> int:
+    """Return how many bytes a page loads beside itself and its own images; the test server compresses nothing."""
+    own = {address for address in requests if address.startswith(server)}
+    shared = {address for address in own if not address.endswith(".html") and "/_images/" not in address}
+    return sum((folder / unquote(urlsplit(address).path).lstrip("/")).stat().st_size for address in shared)
 
 
 @pytest.mark.parametrize("name", WRITTEN)
-def test_a_page_loads_little(watch, server, name):
-    seen = watch().open(f"{server}/{name}.html")
-    own = [address for address in seen.sizes if address.endswith(".html") or "/_images/" in address]
-    shared = sum(size for address, size in seen.sizes.items() if address not in own)
+def test_a_page_loads_little(look, server, built_book, name):
+    shared = weight(look(name).requests, server, built_book)
     assert 500_000 < shared < SHARED_WEIGHT  # below, nothing was counted: the theme alone weighs more
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 375])
-@pytest.mark.parametrize("name", PAGES)
-def test_a_page_is_accessible(watch, server, axe, name, width, theme):
-    page = watch(width=width, theme=theme).open(f"{server}/{name}.html").page
-    assert page.evaluate("document.documentElement.dataset.theme") == theme
-    page.evaluate("document.querySelectorAll('article details').forEach(details => details.open = true)")
-    # A colour on its way from one theme to the other is none that a reader meets.
-    page.evaluate("Promise.all(document.getAnimations().map(animation => animation.finished))")
-    # The text of an article has the same colours at each width: its contrast, most of axe's time, is measured at one.
-    assert violations(axe, page, contrast_of_article=(width == 1280) == (theme == "light")) == []
+def test_the_weight_of_a_page_is_what_a_new_reader_is_sent(watch, server, built_book):
+    seen, finished = watch(), []
+    seen.page.on("requestfinished", lambda request: finished.append(request))
+    seen.open(f"{server}/{LESSONS[0]}.html")
+    sent = {one.url: one.sizes()["responseBodySize"] for one in finished if one.url.startswith(server)}
+    shared = sum(size for url, size in sent.items() if not url.endswith(".html") and "/_images/" not in url)
+    assert shared == weight(seen.requests, server, built_book)
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_no_page_scrolls_sideways_on_a_phone(watch, server, name):
-    page = watch(width=375, height=700).open(f"{server}/{name}.html").page
-    page.evaluate("document.querySelectorAll('article details').forEach(details => details.open = true)")
-    width = page.evaluate("document.documentElement.scrollWidth")
-    assert width <= 375
+def test_no_page_scrolls_sideways_on_a_phone(look, name):
+    assert 0 < look(name).phone_width <= visits.PHONE["width"]
 
 
 @pytest.mark.parametrize("name", WRITTEN)
-def test_a_page_can_be_read_without_javascript(watch, server, name):
-    seen = watch(java_script_enabled=False)
-    seen.page.goto(f"{server}/{name}.html")
-    article = seen.page.locator("article")
-    assert article.locator("h1").is_visible()
-    assert seen.page.locator(".predict textarea").count() == 0
+def test_a_page_can_be_read_without_javascript(look_without_scripts, name):
+    seen = look_without_scripts(name)
+    assert seen["heading"]
+    assert seen["fields"] == 0
 
 
 def test_a_raw_formula_is_found(watch, server):
     page = watch().open(f"{server}/{TOC['root']}.html").page
     page.evaluate(r"document.querySelector('article').append('so \\(x\\) and $y^2$, for $5')")
-    assert page.evaluate(RAW_FORMULAS) == ["\\(", "\\)", "$y^2$"]
-
-
-def test_the_checker_finds_a_planted_violation(watch, server, axe):
-    page = watch().open(f"{server}/{TOC['root']}.html").page
-    page.evaluate("document.querySelector('article').insertAdjacentHTML('beforeend', '<input type=range>')")
-    assert [one[0] for one in violations(axe, page)] == ["label"]
+    assert page.evaluate(visits.RAW_FORMULAS) == ["\\(", "\\)", "$y^2$"]
 
 
 def test_a_planted_request_and_error_are_seen(watch, server):
     seen = watch().open(f"{server}/{TOC['root']}.html")
-    seen.page.evaluate("new Image().src = 'http://outside.invalid/x.png'")
-    seen.page.evaluate("setTimeout(() => { throw new Error('planted') })")
-    seen.page.wait_for_timeout(500)
+    with seen.page.expect_event("requestfailed"), seen.page.expect_event("pageerror"):
+        seen.page.evaluate("new Image().src = 'http://outside.invalid/x.png'")
+        seen.page.evaluate("setTimeout(() => { throw new Error('planted') })")
     assert outside(seen.requests, server) == ["http://outside.invalid/x.png"]
     assert any("planted" in error for error in seen.errors)
+
+
+def test_a_page_too_wide_for_a_phone_is_found(watch, server):
+    page = watch().open(f"{server}/{TOC['root']}.html").page
+    folded = "<details><summary>more</summary><p style='width: 500px'>wide</p></details>"
+    page.evaluate(f'document.querySelector("article").insertAdjacentHTML("beforeend", "{folded}")')
+    assert visits.phone_width(page) > visits.PHONE["width"]
 
 
 # ---------------------------------------------------------------- predictions
@@ -186,7 +154,8 @@ def test_a_prediction_is_sent_nowhere(watch, how_to_use):
     seen = watch().open(how_to_use)
     seen.requests.clear()
     seen.page.get_by_label("Your prediction").press_sequentially("about seven")
-    seen.page.wait_for_timeout(300)
+    seen.page.wait_for_function("() => Object.values(localStorage).includes('about seven')")
+    seen.settle()  # whatever the last letter set off has begun
     assert seen.requests == []
     assert "never sent anywhere" in seen.page.locator(".predict").inner_text()
 
@@ -201,118 +170,112 @@ def test_predictions_work_where_the_browser_refuses_storage(watch, server):
 
 # ---------------------------------------------------------------- explorables
 
-LIVE = "figure.rl-explore:has(input[type=range])"
 
-
-def looks(figure) -> tuple:
-    """Return what a reader sees of a figure: the picture and its sentence."""
-    return figure.locator(".rl-panels").inner_html(), figure.locator(".rl-say").inner_text()
-
-
-def values(figure) -> list:
-    """Return what the sliders of a figure say, to the eye and to a screen reader."""
-    written = figure.locator("output").all_inner_texts()
-    spoken = [one.get_attribute("aria-valuetext") for one in figure.locator("input[type=range]").all()]
-    assert spoken == written
-    return written
+@pytest.mark.parametrize("name", LESSONS)
+def test_a_lesson_has_explorables(look, name):
+    assert len(look(name).moves) >= least_explorables(name)
 
 
 @pytest.mark.parametrize("name", LESSONS)
-def test_a_lesson_has_explorables(watch, server, name):
-    page = watch().open(f"{server}/{name}.html").page
-    assert page.locator(LIVE).count() >= least_explorables(name)
+def test_each_slider_moves_its_figure_by_keyboard_and_reset_restores_it(look, name):
+    for sliders in look(name).moves:
+        assert sliders
+        for n, move in enumerate(sliders):
+            assert_moved(move, n)
+    assert look(name).errors == []
+
+
+def assert_moved(move, n: int):
+    """Check that the nth slider of a figure moved its figure, itself and no other, and that Reset restored all."""
+    for seen in (move.at_first, move.lowest, move.highest):
+        assert seen["spoken"] == seen["written"]
+    low, high = move.lowest, move.highest
+    assert (low["picture"], low["sentence"]) != (high["picture"], high["sentence"]), move.label
+    assert low["written"][n] != high["written"][n]
+    assert low["written"][:n] + low["written"][n + 1 :] == high["written"][:n] + high["written"][n + 1 :]
+    assert move.reset == move.at_first
 
 
 @pytest.mark.parametrize("name", LESSONS)
-def test_each_slider_moves_its_figure_by_keyboard_and_reset_restores_it(watch, server, name):
-    seen = watch().open(f"{server}/{name}.html")
-    for figure in seen.page.locator(LIVE).all():
-        at_first, said_first = looks(figure), values(figure)
-        for n, slider in enumerate(figure.locator("input[type=range]").all()):
-            slider.focus()
-            slider.press("Home")
-            lowest, said_lowest = looks(figure), values(figure)
-            slider.press("End")
-            assert looks(figure) != lowest
-            assert values(figure)[n] != said_lowest[n]
-            assert values(figure)[:n] + values(figure)[n + 1 :] == said_lowest[:n] + said_lowest[n + 1 :]
-            figure.get_by_role("button", name="Reset").press("Enter")
-            assert (looks(figure), values(figure)) == (at_first, said_first)
-    assert seen.errors == []
+def test_each_slider_has_a_name(look, name):
+    for move in sum(look(name).moves, []):
+        assert move.label
+        assert move.named == 1
 
 
 @pytest.mark.parametrize("name", LESSONS)
-def test_each_slider_has_a_name(watch, server, name):
-    for figure in watch().open(f"{server}/{name}.html").page.locator(LIVE).all():
-        for slider in figure.locator("input[type=range]").all():
-            label = slider.evaluate("slider => slider.closest('label').querySelector('span').textContent").strip()
-            assert label
-            assert figure.get_by_role("slider", name=label).count() == 1
+def test_a_sentence_is_announced_once_the_slider_rests(look, name):
+    spoken, said = look(name).announced
+    assert spoken == said and said.strip()
 
 
 @pytest.mark.parametrize("name", LESSONS)
-def test_a_sentence_is_announced_once_the_slider_rests(watch, server, name):
-    figure = watch().open(f"{server}/{name}.html").page.locator(LIVE).first
-    spoken = figure.locator("[aria-live=polite]")
-    slider = figure.locator("input[type=range]").first
-    slider.focus()
-    for key in ("Home", "End", "ArrowLeft", "ArrowLeft"):
-        slider.press(key)
-    expect(spoken).to_have_text(figure.locator(".rl-say").inner_text())
+def test_figures_show_their_first_state_without_javascript(look_without_scripts, name):
+    assert look_without_scripts(name)["figures"]
+    for figure in look_without_scripts(name)["figures"]:
+        assert figure["paths"] > 0
+        assert figure["sentence"]
+        assert not figure["controls"]
+
+
+def test_a_dead_slider_a_stuck_reset_and_a_nameless_slider_are_found(watch, server):
+    page = watch().open(f"{server}/{LESSONS[0]}.html").page
+    figure = page.locator(visits.LIVE).first
+    figure.locator(".rl-reset").evaluate("button => button.replaceWith(button.cloneNode(true))")
+    with pytest.raises(AssertionError):
+        assert_moved(visits.move_by_keyboard(page, figure, 0), 0)
+    figure.locator("input[type=range]").first.evaluate("slider => slider.replaceWith(slider.cloneNode(true))")
+    dead = visits.move_by_keyboard(page, figure, 0)
+    assert dead.lowest["picture"] == dead.highest["picture"]
+    with pytest.raises(AssertionError):
+        assert_moved(dead, 0)
+    figure.locator("input[type=range]").first.evaluate("slider => slider.setAttribute('aria-label', 'other')")
+    assert visits.move_by_keyboard(page, figure, 0).named == 0
+
+
+# ---------------------------------------------------------------- published states
+
+
+@pytest.fixture(scope="session")
+def published(tab, server):
+    """A function that opens a lesson and returns its published figures by name."""
+
+    def figures(name):
+        page, address = tab().page, f"{server}/{name}.html"
+        if page.url != address:
+            tab().open(address)
+        return {figure.get_attribute("data-name"): figure for figure in page.query_selector_all("figure.rl-explore")}
+
+    return figures
+
+
+def assert_published(figures: dict, name: str, count: int):
+    """Compare some random states of each figure of a page with what the lesson's execution drew."""
+    lesson = load(ROOT / f"{name}.ipynb")
+    assert figures and figures.keys() <= lesson.explorables.keys()
+    for key, figure in figures.items():
+        explorable, drawn, states = lesson.explorables[key], lesson.drawn[key], lesson.explorables[key].grid()
+        for number in random.sample(range(len(states)), min(count, len(states))):
+            seen = visits.show(figure, explorable, states[number], drawn.svg(number))
+            assert seen == {"same": True, "lost": [], "said": drawn.sentences[number]}, (key, states[number])
 
 
 @pytest.mark.parametrize("name", LESSONS)
-def test_figures_show_their_first_state_without_javascript(watch, server, name):
-    page = watch(java_script_enabled=False).page
-    page.goto(f"{server}/{name}.html")
-    for figure in page.locator("figure.rl-explore").all():
-        assert figure.locator(".rl-panels svg path").count() > 0
-        assert figure.locator(".rl-say").inner_text().strip()
-        assert not figure.locator(".rl-controls").is_visible()
+def test_published_states_are_what_python_draws(published, name):
+    assert_published(published(name), name, count=3)
 
 
-def move_to(figure, explorable, state: dict):
-    """Set every slider of a figure, as a reader's hand would."""
-    for n, (key, slider) in enumerate(explorable.sliders.items()):
-        figure.locator("input[type=range]").nth(n).fill(str(slider.values.index(state[key])))
-
-
-def sentence(explorable, state: dict) -> str:
-    """Return what the drawing function says about a state, drawn on plain axes."""
-    from matplotlib.figure import Figure
-
-    axes = [Figure().subplots() for _ in range(explorable.panels)]
-    return explorable(axes[0] if explorable.panels == 1 else axes, **state)
-
-
-@pytest.fixture(scope="module")
-def explorables():
-    """A function that runs a lesson, once, and returns its explorables by name."""
-    from explorables import load
-
-    return lambda name: load(ROOT / f"{name}.ipynb").explorables
+@pytest.mark.full("more states of each explorable: three are compared with Python's")
+@pytest.mark.parametrize("name", LESSONS)
+def test_more_published_states_are_what_python_draws(published, name):
+    assert_published(published(name), name, count=12)
 
 
 @pytest.mark.parametrize("name", LESSONS)
-def test_published_states_are_what_python_draws(watch, server, explorables, name):
-    page = watch().open(f"{server}/{name}.html").page
-    chance = random.Random(name)
-    for figure in page.locator("figure.rl-explore").all():
-        explorable, panels = explorables(name)[figure.get_attribute("data-name")], figure.locator(".rl-panels")
-        states = explorable.grid()
-        for state in chance.sample(states, min(5, len(states))):
-            move_to(figure, explorable, state)
-            assert panels.evaluate(PICTURE) == page.evaluate(PICTURE_OF_MARKUP, explorable.svg(**state)), state
-            assert panels.evaluate(LOST_CLIPS) == []
-            assert figure.locator(".rl-say").inner_text() == sentence(explorable, state)
-
-
-@pytest.mark.parametrize("name", LESSONS)
-def test_another_state_would_not_pass_for_this_one(watch, server, explorables, name):
-    page = watch().open(f"{server}/{name}.html").page
-    figure = page.locator(LIVE).first
-    explorable = explorables(name)[figure.get_attribute("data-name")]
-    other = next(state for state in explorable.grid() if state != explorable.default)
-    shown = figure.locator(".rl-panels").evaluate(PICTURE)
-    assert shown == page.evaluate(PICTURE_OF_MARKUP, explorable.svg())
-    assert shown != page.evaluate(PICTURE_OF_MARKUP, explorable.svg(**other))
+def test_another_state_would_not_pass_for_this_one(published, name):
+    lesson, figures = load(ROOT / f"{name}.ipynb"), published(name)
+    key = next(key for key in figures if lesson.explorables[key].sliders)
+    explorable, drawn, states = lesson.explorables[key], lesson.drawn[key], lesson.explorables[key].grid()
+    at, other = states.index(explorable.default), next(s for s in states if s != explorable.default)
+    assert visits.show(figures[key], explorable, explorable.default, drawn.svg(at))["same"]
+    assert not visits.show(figures[key], explorable, explorable.default, drawn.svg(states.index(other)))["same"]
