@@ -127,7 +127,9 @@ def test_text_that_looks_alike_is_judged_by_one_piece_of_it(tab, server, name):
     assert violations(page, CONTRAST)
 
 
-@pytest.mark.parametrize("ground", ["opacity: .4", "background: #777", "font-size: 9px; color: #7b7b7b", "filter: none; color: #999"])
+@pytest.mark.parametrize(
+    "ground", ["opacity: .4", "background: #777", "font-size: 9px; color: #7b7b7b", "filter: none; color: #999"]
+)
 def test_text_on_other_grounds_does_not_look_alike(tab, server, ground):
     page = shown(tab(), f"{server}/{TOC['root']}.html", "light")
     page.evaluate(
