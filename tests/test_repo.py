@@ -126,6 +126,7 @@ HEAVY = {
         "findings",
         "watching",
         "doctor",
+        "scripts",
     },
     "matplotlib": {"plots", "stage"},
     "ipywidgets": {"widgets"},

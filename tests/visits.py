@@ -14,8 +14,8 @@ RAW_FORMULAS = r"""() => {
 
 OPEN_ALL = "document.querySelectorAll('article details').forEach(details => details.open = true)"
 
-# What a reader sees of a figure, the picture as a number: equal pictures have equal numbers. What the sliders say, to the
-# eye and to a screen reader.
+# What a reader sees of a figure, the picture as a number: equal pictures have equal numbers. What the sliders say, to
+# the eye and to a screen reader.
 LOOK = """(figure) => {
     const known = window.knownPictures ??= new Map(), picture = figure.querySelector(".rl-panels").innerHTML;
     if (!known.has(picture)) known.set(picture, known.size);
