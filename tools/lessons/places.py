@@ -22,7 +22,14 @@ FOREIGN = (
     "PYTHONWARNINGS",
 )
 # By these a test simulates a machine that rounds otherwise.
-ROUNDING = ("ATEN_CPU_CAPABILITY", "NPY_DISABLE_CPU_FEATURES", "OPENBLAS_CORETYPE", "RNNLAB_NUDGE")
+ROUNDING = (
+    "ATEN_CPU_CAPABILITY",
+    "MKL_CBWR",
+    "NPY_DISABLE_CPU_FEATURES",
+    "ONEDNN_MAX_CPU_ISA",
+    "OPENBLAS_CORETYPE",
+    "RNNLAB_NUDGE",  # the folder with the sitecustomize.py that moves what is drawn in its last bit
+)
 
 
 def store() -> Path:
@@ -49,7 +56,8 @@ def surroundings(**more: str) -> dict:
     variables |= {name: str(settings() / folder) for name, folder in own.items()}
     variables |= dict.fromkeys(THREADS, "1")
     # Python's own doors for settings: a path with a sitecustomize.py, and the packages in a user's home.
-    variables |= {"PYTHONPATH": str(ROOT), "PYTHONNOUSERSITE": "1", "PYTHONIOENCODING": "utf-8"}
+    path = os.pathsep.join(filter(None, [os.environ.get("RNNLAB_NUDGE"), str(ROOT)]))
+    variables |= {"PYTHONPATH": path, "PYTHONNOUSERSITE": "1", "PYTHONIOENCODING": "utf-8"}
     return variables | more
 
 
