@@ -147,6 +147,7 @@ def test_the_record_is_whole_and_fair(windows, record):
 
 
 def test_random_cells_of_the_record(windows, record):
+    """Whole runs; the next test has a part of the record that holds on every machine."""
     skip_unless_exact(record["made"])
     row = random.choice([row for row in record["fresh"] if row["window"]])
     again = rl.sweep(windows.run, window=[row["window"]], lr=[row["lr"]], seed=windows.FRESH_SEEDS, progress=False)
@@ -213,6 +214,7 @@ def test_the_ways_back_agree(cost):
 
 @pytest.mark.parametrize("way", ["full", "windows of 32", "every √T-th state"])
 def test_the_recorded_memory_comes_out_again(cost, lesson, way):
+    """Another NumPy or system may ask for a little more at once."""
     row = random.choice([row for row in lesson["cost"]["rows"] if row["way"] == way and row["T"] > 100])
     assert cost.peak_bytes(cost.WAYS[way], row["T"]) == pytest.approx(row["bytes"], rel=0.1)
 

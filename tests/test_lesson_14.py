@@ -228,6 +228,7 @@ def test_the_record_is_whole_and_fair(compare, record):
 
 
 def test_the_linear_models_are_as_stored(record):
+    """To the last answer: none of the 424 lies so near the border that rounding could turn it."""
     vowels = datasets.load("japanese_vowels")
     for name, accuracy in record["linear"].items():
         part, _, features = name.partition(" ")

@@ -135,6 +135,7 @@ def test_the_interval_covers_what_it_should_and_no_more():
 
 
 def test_the_saved_network_gives_its_test_answers_again(lesson, record):
+    """But for texts whose log odds are 0 within rounding."""
     again = (lesson.namespace["NET_ODDS"] > 0) == lesson.namespace["labels"]
     assert (again != right(record["saved"]["right"])).sum() <= OTHER_CPU
     unrounded = next(
@@ -144,6 +145,7 @@ def test_the_saved_network_gives_its_test_answers_again(lesson, record):
 
 
 def test_the_counts_give_their_test_answers_again(lesson, record):
+    """But for texts whose log odds are 0 within rounding."""
     row = lesson.namespace["counts_row"](record["counts_chosen"]["order"])
     again = (lesson.namespace["COUNT_ODDS"] > 0) == lesson.namespace["labels"]
     assert (again != right(row["right"])).sum() <= OTHER_CPU

@@ -171,6 +171,7 @@ def test_the_interval_covers_what_it_should(study):
 
 
 def test_the_baseline_is_as_stored(study, record, data):
+    """Exactly: it compares characters and counts, and rounds nothing."""
     trials = {(one["words"], one["group"]): one["validation"] for one in record["baseline"]["trials"]}
     assert max(trials.values()) == data.baseline.value
     tuned, known = analogies(data.train), study.numbers(record["baseline"]["right"]["test"])

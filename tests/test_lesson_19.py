@@ -86,6 +86,7 @@ def test_parts_follow_each_other_in_time(results, study):
 
 @pytest.mark.parametrize("name, method", [pair for pair in EVERY if pair[1] != "GRU"], ids=str)
 def test_the_first_forecasts_come_out_again(results, study, methods, name, method):
+    """Within half a unit of the last digit stored: rounding is far below it, except where a search stops."""
     problem, number = results.PROBLEMS[name], {"weather": 20, "co2": 14, "stocks": 8}[name]
     chosen = results.record["problems"][name]["chosen"][method]
     mean, deviation = methods.walk(problem, method, chosen, problem.test[:number])

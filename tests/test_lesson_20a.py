@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from drawings import assert_lines_stay_inside, axes_of
-from evidence import EVIDENCE, script, skip_unless_exact
+from evidence import EVIDENCE, rounds_as, script
 from explorables import load
 from rnnlab import datasets, warping
 
@@ -311,6 +311,7 @@ def test_the_cheap_methods_are_as_stored(study, rivals, record):
 
 
 def test_random_convolutions_of_a_random_seed_are_as_stored(study, rivals, record):
+    """One answer may turn where two classes are level but for rounding."""
     name, number = random.choice(NAMES), random.randrange(len(study.SEEDS))
     (x, labels), (asked, _), _ = study.load(name)
     one = record["test"][name]["random convolutions"]
@@ -334,25 +335,30 @@ def test_the_saved_networks_give_the_stored_answers(study, record, arrays):
     assert all(array.dtype == np.float32 for array in arrays.values())
 
 
-def test_a_random_final_network_is_exactly_as_stored(study, record):
-    skip_unless_exact(record["made"])
+def test_a_random_final_network_is_as_stored(study, record):
+    """To the last answer where numbers are rounded as the record's were; elsewhere 3 of 40 were seen to turn."""
     name, number = random.choice(NAMES), random.randrange(len(study.SEEDS))
     (x, labels), (asked, _), classes = study.load(name)
     one = record["test"][name]["LSTM"]
     params, _ = study.learn(x, labels, classes, one["setting"], study.SEEDS[number])
     said = study.beliefs(params, asked, classes, one["setting"])[-1].argmax(axis=1)
-    assert "".join(map(str, said)) == one["answers"][number]
+    turned = sum(str(a) != b for a, b in zip(said, one["answers"][number], strict=True))
+    assert turned <= (0 if rounds_as(record["made"]) else 8), (name, number)
 
 
-def test_a_random_trial_is_exactly_as_stored(study, record):
-    skip_unless_exact(record["made"])
+def test_a_random_trial_is_as_stored(study, record):
+    """To the last digit where numbers are rounded as the record's were; elsewhere up to 2 answers were seen to turn."""
     name = random.choice(NAMES)
     (x, labels), _, classes = study.load(name)
     row = random.choice([row for row in record["tuning"][name]["LSTM"] if row["stride"] == 5])
-    assert row == {key: row[key] for key in ("stride", "reading", "lr")} | study.network_judged(x, labels, classes, row)
+    again = study.network_judged(x, labels, classes, row)
+    assert abs(again["wrong"] - row["wrong"]) <= 6
+    if rounds_as(record["made"]):
+        assert row == {key: row[key] for key in ("stride", "reading", "lr")} | again
 
 
 def test_early_answers_without_recurrence_are_as_stored(study, rivals, record):
+    """One answer may turn where two neighbours are equally near but for rounding."""
     (x, labels), (asked, truth), _ = study.load("gunpoint")
     answers, _ = rivals.METHODS["nearest, Euclidean"]
     setting = record["test"]["gunpoint"]["nearest, Euclidean"]["setting"]

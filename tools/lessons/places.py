@@ -22,7 +22,14 @@ FOREIGN = (
     "PYTHONWARNINGS",
 )
 # By these a test simulates a machine that rounds otherwise.
-ROUNDING = ("ATEN_CPU_CAPABILITY", "MKL_CBWR", "NPY_DISABLE_CPU_FEATURES", "ONEDNN_MAX_CPU_ISA", "OPENBLAS_CORETYPE")
+ROUNDING = (
+    "ATEN_CPU_CAPABILITY",
+    "MKL_CBWR",
+    "NPY_DISABLE_CPU_FEATURES",
+    "ONEDNN_MAX_CPU_ISA",
+    "OPENBLAS_CORETYPE",
+    "RNNLAB_NUDGE",  # the folder with the sitecustomize.py that moves what is drawn in its last bit
+)
 
 
 def store() -> Path:
@@ -49,15 +56,9 @@ def surroundings(**more: str) -> dict:
     variables |= {name: str(settings() / folder) for name, folder in own.items()}
     variables |= dict.fromkeys(THREADS, "1")
     # Python's own doors for settings: a path with a sitecustomize.py, and the packages in a user's home.
-    variables |= {"PYTHONPATH": path(), "PYTHONNOUSERSITE": "1", "PYTHONIOENCODING": "utf-8"}
+    path = os.pathsep.join(filter(None, [os.environ.get("RNNLAB_NUDGE"), str(ROOT)]))
+    variables |= {"PYTHONPATH": path, "PYTHONNOUSERSITE": "1", "PYTHONIOENCODING": "utf-8"}
     return variables | more
-
-
-def path() -> str:
-    """Return the PYTHONPATH for a lesson: this repository, and of what was there only folders of this repository."""
-    given = map(Path, filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)))
-    own = [str(folder) for folder in given if ROOT in folder.resolve().parents]
-    return os.pathsep.join([*own, str(ROOT)])
 
 
 def python(*arguments) -> list:
