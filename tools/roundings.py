@@ -96,7 +96,7 @@ def run(variables, arguments):
     began = time.monotonic()
     own = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
     own["RNNLAB_LESSONS"] = str(ROOT / "build" / "roundings")  # the executions of this machine's own roundings stay
-    nbval = ["--nbval", "--nbval-current-env", "--nbval-sanitize-with", "tests/nbval.cfg"]
+    nbval = ["-p", "tests.replay", "--kept", "--nbval-sanitize-with", "tests/nbval.cfg"]
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder, "report.xml")
         command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--junitxml", str(report), *nbval]
