@@ -85,7 +85,8 @@ def html(arguments: list) -> int:
     strict = ["-W"] if os.environ.get("STRICT") not in (None, "", "0") else []
     say("Writing the pages.")
     options = ["--path-output", "book", *strict, "-n", "--keep-going"]  # all warnings are shown
-    status = run(BIN / "jupyter-book", "build", ".", *options, *arguments, log=log, show=say_warning, variables=own)
+    command = [PYTHON, "-m", "tools.book", "build", ".", *options, *arguments]
+    status = run(*command, log=log, show=say_warning, variables=own)
     if status:
         say("The book was not built: see logs/html.log.")
     elif ran:

@@ -8,7 +8,7 @@ import re
 import shutil
 import signal
 import subprocess
-import sysconfig
+import sys
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -119,7 +119,7 @@ def pytest_xdist_make_scheduler(config, log):
 
 def run_jupyter_book(folder: Path, strict: bool = True) -> subprocess.CompletedProcess:
     """Build the book of a folder as `make html STRICT=1` does: into book/_build, with warnings as errors."""
-    command = [Path(sysconfig.get_path("scripts")) / "jupyter-book", "build", ".", "--path-output", "book"]
+    command = [sys.executable, "-m", "tools.book", "build", ".", "--path-output", "book"]
     return subprocess.run(
         [*command, *["-W"] * strict, "-n", "--keep-going"],
         cwd=folder,

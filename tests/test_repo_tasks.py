@@ -148,17 +148,23 @@ def test_a_mistake_of_ours_keeps_its_traceback(monkeypatch):
 @pytest.mark.parametrize("words", [[], ["--help"], ["bok"]])
 def test_usage_names_every_task(capsys, words):
     assert tasks.main(words) == 2
-    assert set(re.findall(r"^  (\w+) ", capsys.readouterr().err, re.MULTILINE)) == set(tasks.TASKS)
+    assert set(re.findall(r"^  ([\w-]+) ", capsys.readouterr().err, re.MULTILINE)) == set(tasks.TASKS)
 
 
 # ---------------------------------------------------------------- the book
 
 
 BUILDS = "mkdir -p book/_build/html && echo '<title>a page</title>' > book/_build/html/index.html && echo building $*"
+FAILS = "echo 'WARNING: a broken link'; exit 1"
+
+
+def python_that(builds: str, lessons: str = "exit 0") -> dict[str, str]:
+    """A Python that runs lessons and builds the book by shell commands."""
+    return {"python": f'case "$2" in tools.lessons) {lessons};; tools.book) {builds};; esac'}
 
 
 def test_book_is_built_served_and_stopped(copy):
-    ready(copy, {"jupyter-book": BUILDS})
+    ready(copy, python_that(BUILDS))
     number = free_port()
     server = subprocess.Popen(
         [sys.executable, "tasks.py", "book", f"PORT={number}"],
@@ -168,7 +174,7 @@ def test_book_is_built_served_and_stopped(copy):
         text=True,
     )
     try:
-        assert server.stdout.readline() == "building build . --path-output book -W -n --keep-going\n"
+        assert server.stdout.readline() == "Writing the pages.\n"
         address = re.search(r"http://127\.0\.0\.1:\d+/", server.stdout.readline())[0]
         assert address == f"http://127.0.0.1:{number}/"
         assert b"a page" in urllib.request.urlopen(address).read()
@@ -177,14 +183,30 @@ def test_book_is_built_served_and_stopped(copy):
     finally:
         server.kill()
     assert (server.returncode, out.strip(), err) == (0, "Stopped.", "")
+    log = (copy / "logs" / "html.log").read_text()
+    assert log == "building -m tools.book build . --path-output book -n --keep-going\n"
 
 
 def test_a_book_that_fails_is_not_served(copy):
-    ready(copy, {"jupyter-book": "echo 'WARNING: a broken link'; exit 1"})
+    ready(copy, python_that(FAILS))
     result = call(copy, "book", PORT=str(free_port()))
     assert result.returncode == 1
     assert "logs/html.log" in result.stdout.splitlines()[-1] and "http://" not in result.stdout
-    assert "a broken link" in (copy / "logs" / "html.log").read_text()
+    assert "a broken link" in result.stdout and "a broken link" in (copy / "logs" / "html.log").read_text()
+
+
+def test_a_book_with_a_failed_lesson_is_served_and_the_last_line_names_it(copy):
+    fails = "mkdir -p logs/lessons; echo error > logs/lessons/04_clipping.txt; exit 1"
+    ready(copy, python_that(BUILDS, lessons=fails))
+    result = call(copy, "html")
+    last = result.stdout.splitlines()[-1]
+    assert result.returncode == 1 and "04_clipping" in last and "logs/lessons/" in last
+    assert (copy / "book" / "_build" / "html" / "index.html").exists()
+
+
+def test_lessons_that_are_stopped_stop_the_build(copy):
+    ready(copy, python_that(BUILDS, lessons="exit 130"))
+    assert call(copy, "html").returncode == 130 and not (copy / "book" / "_build").exists()
 
 
 def test_tools_run_on_one_thread_and_find_each_other():
@@ -211,15 +233,16 @@ def test_tests_are_joined_by_every_lesson(commands, tmp_path):
     for name in ("04_b.ipynb", "02_a.ipynb", "draft.ipynb"):
         (tmp_path / "notebooks" / name).touch()
     assert tasks.main(["test", "-k", "clip"]) == 0
-    (command,) = commands
+    first, command = commands
+    assert first[1:] == ["-m", "tools.lessons"]
     lessons = [str(tmp_path / "notebooks" / name) for name in ("02_a.ipynb", "04_b.ipynb")]
     assert command[-6:] == ["tests", "rnnlab", *lessons, "-k", "clip"]
-    assert "--nbval" in command and command[command.index("--dist") + 1] == "loadfile"
+    assert "--kept" in command and command[command.index("--dist") + 1] == "loadfile"
 
 
 def test_named_tests_run_alone(commands):
     tasks.main(["test", "tests/test_cells.py::test_step", "-x"])
-    assert "tests" not in commands[0] and commands[0][-2:] == ["tests/test_cells.py::test_step", "-x"]
+    assert "tests" not in commands[-1] and commands[-1][-2:] == ["tests/test_cells.py::test_step", "-x"]
 
 
 def test_no_lessons_yet(commands, capsys):

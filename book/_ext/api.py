@@ -6,10 +6,12 @@ under the topic of its module, and a module without a topic under the first word
 """
 
 import functools
-import importlib
+import importlib.util
 import inspect
 import re
 from pathlib import Path
+
+from sphinx.ext import viewcode
 
 MARK = "<!-- every public name -->"
 TOPICS = {
@@ -200,9 +202,13 @@ def skip_member(app, what, name, value, skip, options):
 
 
 def setup(app):
-    """Register the listeners with Sphinx, and set up the extensions that they feed."""
+    """Register the listeners with Sphinx, and set up the extensions that they feed.
+
+    In each build viewcode asks where every module lies, and would import it to know, torch with the doctor.
+    """
     for extension in ("sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"):
         app.setup_extension(extension)
+    viewcode.get_module_filename = lambda app, module: importlib.util.find_spec(module).origin
     app.connect("source-read", write_page)
     app.connect("autodoc-process-docstring", as_markup, priority=400)  # napoleon's own listener has 500
     app.connect("autodoc-skip-member", skip_member)
