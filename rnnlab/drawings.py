@@ -23,7 +23,7 @@ def assemble(parts, stage, alt, name):
 
 
 class Kept:
-    """Hold the drawings that `Flipbook.keep` wrote; they are read once and not drawn again.
+    """Hold the drawings that a flipbook wrote into a file; they are read once and not drawn again.
 
     Attributes:
         html: the page fragment.
