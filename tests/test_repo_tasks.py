@@ -240,6 +240,12 @@ def test_tests_are_joined_by_every_lesson(commands, tmp_path):
     assert "--kept" in command and command[command.index("--dist") + 1] == "loadfile"
 
 
+@pytest.mark.parametrize(("words", "last"), [([], "--tier=all"), (["--tier=rest"], "--tier=rest")])
+def test_test_all_runs_every_tier_or_what_the_quick_one_leaves(commands, words, last):
+    assert tasks.main(["test-all", *words]) == 0
+    assert [word for word in commands[-1] if word.startswith("--tier")][-1] == last  # the last one counts
+
+
 def test_named_tests_run_alone(commands):
     tasks.main(["test", "tests/test_cells.py::test_step", "-x"])
     assert "tests" not in commands[-1] and commands[-1][-2:] == ["tests/test_cells.py::test_step", "-x"]
