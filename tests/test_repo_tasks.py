@@ -236,7 +236,7 @@ def test_tests_are_joined_by_every_lesson(commands, tmp_path):
     first, command = commands
     assert first[1:] == ["-m", "tools.lessons"]
     lessons = [str(tmp_path / "notebooks" / name) for name in ("02_a.ipynb", "04_b.ipynb")]
-    assert command[-6:] == ["tests", "rnnlab", *lessons, "-k", "clip"]
+    assert command[-7:] == ["tests", "rnnlab", *lessons, "--tier=quick", "-k", "clip"]
     assert "--kept" in command and command[command.index("--dist") + 1] == "loadfile"
 
 
