@@ -137,7 +137,7 @@ HEAVY = {
 }
 
 # Imports of the environment of `make test-all`, and what brings them.
-OF_ALL = {"jax": "jax", "optax": "optax", "tensorflow": "tensorflow-cpu"}
+OF_ALL = {"jax": "jax", "mutmut": "mutmut", "optax": "optax", "tensorflow": "tensorflow-cpu"}
 
 NEVER_STORED = {
     "a path of one machine": r"(?<![\w.])/(?:root|work|tmp|home/\w+|Users/\w+)/[\w.]|[A-Z]:\\\\?Users\\",

@@ -236,8 +236,14 @@ def test_tests_are_joined_by_every_lesson(commands, tmp_path):
     first, command = commands
     assert first[1:] == ["-m", "tools.lessons"]
     lessons = [str(tmp_path / "notebooks" / name) for name in ("02_a.ipynb", "04_b.ipynb")]
-    assert command[-6:] == ["tests", "rnnlab", *lessons, "-k", "clip"]
+    assert command[-7:] == ["tests", "rnnlab", *lessons, "--tier=quick", "-k", "clip"]
     assert "--kept" in command and command[command.index("--dist") + 1] == "loadfile"
+
+
+@pytest.mark.parametrize(("words", "last"), [([], "--tier=all"), (["--tier=rest"], "--tier=rest")])
+def test_test_all_runs_every_tier_or_what_the_quick_one_leaves(commands, words, last):
+    assert tasks.main(["test-all", *words]) == 0
+    assert [word for word in commands[-1] if word.startswith("--tier")][-1] == last  # the last one counts
 
 
 def test_named_tests_run_alone(commands):
