@@ -181,6 +181,7 @@ def test_the_baseline_is_as_stored(study, record, data):
 
 @pytest.mark.full("the best of the trials, which is the baseline, is made again")
 def test_another_trial_of_the_baseline_is_as_stored(study, record, data):
+    """Exactly, as above."""
     trials = {(one["words"], one["group"]): one["validation"] for one in record["baseline"]["trials"]}
     plain = study.Analogies(data.train, lambda source: source[:4], study.words)
     right = [plain.translate(source) == target for source, target in data.validation]

@@ -87,6 +87,7 @@ def test_the_saved_network_gives_the_stored_figure_again(study, record):
 
 
 def test_a_random_run_begins_as_stored(study, record):
+    """The mean of its first updates, within what rounding can do in so few."""
     row = random.choice(record["fresh"])
     _, losses = study.train(row["kind"], row["rate"], row["seed"], stop=study.EVERY)
     assert losses[0] == pytest.approx(row["loss"][0], rel=0.02), (row["kind"], row["seed"])
