@@ -193,7 +193,7 @@ def assert_moved(move, n: int):
     assert (low["picture"], low["sentence"]) != (high["picture"], high["sentence"]), move.label
     assert low["written"][n] != high["written"][n]
     assert low["written"][:n] + low["written"][n + 1 :] == high["written"][:n] + high["written"][n + 1 :]
-    assert move.reset == move.at_first
+    assert move.resets == 1 and move.reset == move.at_first
 
 
 @pytest.mark.parametrize("name", LESSONS)

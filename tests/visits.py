@@ -1,6 +1,9 @@
 """One visit to a page of the book: everything that one look can tell, gathered once for all tests that ask."""
 
+import contextlib
 from dataclasses import dataclass, field
+
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 LIVE = "figure.rl-explore:has(input[type=range])"
 PHONE = {"width": 375, "height": 700}
@@ -34,6 +37,7 @@ class Move:
 
     label: str
     named: int  # how many sliders of the figure a screen reader finds by this name
+    resets: int  # how many buttons named Reset the figure has
     at_first: dict
     lowest: dict
     highest: dict
@@ -74,7 +78,8 @@ def visit(tab, name: str, address: str, move: bool = True) -> Visit:
     # The lists go on to fill while the sliders move.
     seen = Visit(name, tab.requests[:], tab.errors[:], **formulas(page))
     if move:
-        figures = page.locator(LIVE).all()
+        names = page.evaluate(f"[...document.querySelectorAll('{LIVE}')].map(figure => figure.dataset.name)")
+        figures = [page.locator(f'figure.rl-explore[data-name="{name}"]') for name in names]
         seen.moves = [[move_by_keyboard(page, figure, n) for n in range(count(figure))] for figure in figures]
         seen.announced = announced(page, figures[0]) if figures else ()
         seen.phone_width = phone_width(page)
@@ -99,42 +104,39 @@ def count(figure) -> int:
     return figure.locator("input[type=range]").count()
 
 
+# The page does not scroll along: frames that nobody looks at are most of the time.
+FOCUS = """(figure, n) => (n < 0 ? figure.querySelector("button") : figure.querySelectorAll("input[type=range]")[n])
+    .focus({preventScroll: true})"""
+
+
 def move_by_keyboard(page, figure, n: int) -> Move:
     """Move one slider to both ends and reset the figure, as a reader without a mouse does."""
-    slider, reset = figure.locator("input[type=range]").nth(n), figure.get_by_role("button", name="Reset")
-    label = slider.evaluate("slider => slider.closest('label').querySelector('span').textContent").strip()
-    looks = [figure.evaluate(LOOK)]
-    slider.focus()
+    drawn = figure.element_handle()
+    label = drawn.evaluate("(one, n) => one.querySelectorAll('label')[n].querySelector('span').textContent", n).strip()
+    looks = [drawn.evaluate(LOOK)]
+    drawn.evaluate(FOCUS, n)
     for key in ("Home", "End"):
         page.keyboard.press(key)
-        looks.append(figure.evaluate(LOOK))
-    reset.focus()
+        looks.append(drawn.evaluate(LOOK))
+    drawn.evaluate(FOCUS, -1)
     page.keyboard.press("Enter")
+    looks.append(drawn.evaluate(LOOK))
     named = figure.get_by_role("slider", name=label).count() if label else 0
-    return Move(label, named, *looks, figure.evaluate(LOOK))
+    return Move(label, named, figure.get_by_role("button", name="Reset").count(), *looks)
 
 
 def announced(page, figure) -> tuple:
     """Move a slider quickly, let it rest, and return what is announced then and the figure's sentence."""
-    figure.locator("input[type=range]").first.focus()
+    drawn = figure.element_handle()
+    drawn.evaluate(FOCUS, 0)
     for key in ("Home", "End", "ArrowLeft", "ArrowLeft"):
         page.keyboard.press(key)
     parts = """figure => [figure.querySelector(".rl-spoken[aria-live=polite]"), figure.querySelector(".rl-say")]
         .map(part => part?.textContent)"""
-    handle = figure.element_handle()
     rested = f"figure => {{ const [spoken, said] = ({parts})(figure); return spoken === said; }}"
-    try:
-        page.wait_for_function(rested, arg=handle, timeout=10_000)
-    except page_timeout():
-        pass  # the test compares the two
-    return tuple(figure.evaluate(parts))
-
-
-def page_timeout():
-    """Return the error of a condition that did not come about."""
-    from playwright.sync_api import TimeoutError
-
-    return TimeoutError
+    with contextlib.suppress(PlaywrightTimeout):  # the test compares the two
+        page.wait_for_function(rested, arg=drawn, timeout=10_000)
+    return tuple(drawn.evaluate(parts))
 
 
 def phone_width(page) -> int:
