@@ -27,7 +27,8 @@ MARK_LOOKS = """() => {
         if (!says && !element.matches("input, textarea, select")) continue;
         const style = getComputedStyle(element);
         const look = [place(element), style.color, style.webkitTextFillColor, style.fontSize, style.fontWeight,
-                      style.textShadow, says || element.tagName, !!element.closest("[disabled], [aria-disabled]")].join();
+                      style.textShadow, says || element.tagName,
+                      !!element.closest("[disabled], [aria-disabled]")].join();
         element.toggleAttribute("data-look", !seen.has(look));
         seen.add(look);
     }

@@ -17,7 +17,7 @@ RAW_FORMULAS = r"""() => {
 
 OPEN_ALL = "document.querySelectorAll('article details').forEach(details => details.open = true)"
 
-# What a reader sees of a figure, the picture as a number: equal pictures have equal numbers. What the sliders say, to the
+# What a reader sees of a figure, the picture as a number (equal ones have the same), and what the sliders say, to the
 # eye and to a screen reader.
 LOOK = """(figure) => {
     const known = window.knownPictures ??= new Map(), picture = figure.querySelector(".rl-panels").innerHTML;
@@ -61,8 +61,8 @@ class Visit:
     """
 
     name: str
-    requests: list
-    errors: list
+    requests: list = field(default_factory=list)
+    errors: list = field(default_factory=list)
     formulas: int = 0
     typeset: int = 0
     raw: list = field(default_factory=list)
@@ -75,15 +75,14 @@ class Visit:
 def visit(tab, name: str, address: str, move: bool = True) -> Visit:
     """Look at a page, move every slider by keyboard, narrow the window to a phone's, and return what was seen."""
     page = tab.open(address).page
-    # The lists go on to fill while the sliders move.
-    seen = Visit(name, tab.requests[:], tab.errors[:], **formulas(page))
+    seen = Visit(name, **formulas(page))
     if move:
         names = page.evaluate(f"[...document.querySelectorAll('{LIVE}')].map(figure => figure.dataset.name)")
         figures = [page.locator(f'figure.rl-explore[data-name="{name}"]') for name in names]
         seen.moves = [[move_by_keyboard(page, figure, n) for n in range(count(figure))] for figure in figures]
         seen.announced = announced(page, figures[0]) if figures else ()
         seen.phone_width = phone_width(page)
-    seen.requests, seen.errors = tab.requests[:], tab.errors[:]
+    seen.requests, seen.errors = tab.requests[:], tab.errors[:]  # with what came while the sliders moved
     return seen
 
 
@@ -140,13 +139,10 @@ def announced(page, figure) -> tuple:
 
 
 def phone_width(page) -> int:
-    """Return how wide a page is in a phone's window, with every folded part open; the window is wide again after."""
-    wide = page.viewport_size
+    """Return how wide a page is in a phone's window, with every folded part open; the window stays narrow."""
     page.set_viewport_size(PHONE)
     page.evaluate(OPEN_ALL)
-    width = page.evaluate("document.documentElement.scrollWidth")
-    page.set_viewport_size(wide)
-    return width
+    return page.evaluate("document.documentElement.scrollWidth")
 
 
 def without_scripts(tab, address: str) -> dict:
