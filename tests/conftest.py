@@ -5,12 +5,10 @@ import functools
 import http.server
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
 import threading
-from dataclasses import dataclass, field
 from pathlib import Path
 
 # Before anything imports NumPy: at the sizes of this project a second BLAS thread costs more than it brings.
@@ -29,27 +27,26 @@ from filelock import FileLock  # noqa: E402
 
 import chance  # noqa: E402
 import tiers  # noqa: E402
+from browsing import (  # noqa: E402, F401
+    browser,
+    chosen,
+    look,
+    look_from_disk,
+    look_without_scripts,
+    page,
+    tab,
+    watch,
+)
 from sharing import once  # noqa: E402
 from tools.lessons.places import surroundings  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
-CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
-CHROMIUM_FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 
 # ---------------------------------------------------------------- who runs what
 
 # What takes minutes begins first, so that no worker is left alone with it at the end.
 LONGEST = (
-    "test_browser_book",
     "test_classroom",
     "test_browser_lab",
     "test_grading_hostile",
@@ -61,11 +58,17 @@ LONGEST = (
 )
 
 
-def shared_by(nodeid: str) -> str:
-    """Return the file whose worker runs a test: its own, or that of the lesson it looks at, which has run there."""
-    looks = r"tests/test_(?:lesson_explorables|browser_book)\.py::.*\[(?:notebooks/)?(\d\d)_(?:[a-z]+_([a-d])_)?"
-    of_lesson = re.match(looks, nodeid)  # 17_language_b_translation is the lesson 17b
-    return f"tests/test_lesson_{of_lesson[1]}{of_lesson[2] or ''}.py" if of_lesson else nodeid.partition("::")[0]
+# What looks at pages of the built book comes last: it is built by then, and many small groups fill the gaps at the end.
+LAST = ("test_browser_axe", "test_browser_book", "test_browser_explorables")
+
+
+def group(nodeid: str) -> str:
+    """Return what the tests that one worker runs have in common: a page of the book, a lesson, or else their file."""
+    file, _, test = nodeid.partition("::")
+    case = re.search(r"\[(.+)\]$", test)
+    if case and Path(file).stem in LAST:
+        return f"page {case[1]}"
+    return f"{file} {case[1]}" if case and Path(file).stem == "test_lesson_explorables" else file
 
 
 def pytest_addoption(parser):
@@ -92,26 +95,30 @@ def pytest_terminal_summary(terminalreporter, config):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Put the longest first, and last what looks at the lessons in the built book: it is built by then."""
+    """Put the longest first, the pages of the book last, and the tests of a group together."""
     tiers.leave(config, items)
+    first = {}
+    for number, item in enumerate(items):
+        first.setdefault(group(item.nodeid), number)
 
     def order(item):
-        file = Path(shared_by(item.nodeid)).stem
-        return LONGEST.index(file) if file in LONGEST else len(LONGEST), item.path.stem == "test_browser_book"
+        file = item.path.stem
+        rank = LONGEST.index(file) if file in LONGEST else len(LONGEST) + (file in LAST)
+        return rank, first[group(item.nodeid)]
 
     items.sort(key=order)
 
 
 @pytest.hookimpl(optionalhook=True)  # there may be no xdist
 def pytest_xdist_make_scheduler(config, log):
-    """Give what `shared_by` names alike to one worker."""
+    """Give each group to one worker."""
     from xdist.scheduler import LoadFileScheduling
 
-    class ByLesson(LoadFileScheduling):
+    class ByGroup(LoadFileScheduling):
         def _split_scope(self, nodeid):
-            return shared_by(nodeid)
+            return group(nodeid)
 
-    return ByLesson(config, log) if config.getvalue("dist") == "loadfile" else None
+    return ByGroup(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 # ---------------------------------------------------------------- the built book
@@ -194,101 +201,3 @@ def server(built_book):
     """The address at which the built book is served."""
     with serving(built_book) as address:
         yield address
-
-
-# ---------------------------------------------------------------- a browser
-
-
-def no_browser(reason: str):
-    """Skip with a reason that is seen, or fail where a browser is required."""
-    if os.environ.get("RNNLAB_REQUIRE_BROWSER") == "1":
-        pytest.fail(reason, pytrace=False)
-    pytest.skip(reason)
-
-
-@pytest.fixture(scope="session")
-def browser():
-    """A headless Chromium for the whole session."""
-    found = os.environ.get("RNNLAB_CHROMIUM") or next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
-    if found is None:
-        no_browser(f"no browser: none of {', '.join(CHROMIUM_NAMES)} is installed, and RNNLAB_CHROMIUM is not set")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=found, args=CHROMIUM_FLAGS)
-        yield chromium
-        chromium.close()
-
-
-@dataclass
-class Watched:
-    """A browser page and what it did: the addresses it asked for, the errors it raised."""
-
-    page: object
-    requests: list = field(default_factory=list)
-    errors: list = field(default_factory=list)
-
-    def __post_init__(self):
-        self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.on("pageerror", lambda error: self.errors.append(f"page error: {error}"))
-        self.page.on("console", self.note_console)
-
-    def note_console(self, message):
-        """Keep errors and warnings of the console."""
-        if message.type in ("error", "warning"):
-            self.errors.append(f"console {message.type}: {message.text}")
-
-    def open(self, address: str) -> "Watched":
-        """Load a page, wait until its formulas are typeset and its figures live, and forget what was before it."""
-        self.page.goto("about:blank")
-        self.requests.clear()
-        self.errors.clear()
-        self.page.goto(address, wait_until="load")
-        self.page.wait_for_function("() => !window.MathJax || MathJax.startup?.promise !== undefined")
-        self.settle()
-        return self
-
-    def settle(self):
-        """Wait until formulas, fonts and figures are ready and the browser has nothing left to do."""
-        self.page.evaluate(
-            """async () => {
-                await window.MathJax?.startup?.promise;
-                await document.fonts.ready;
-                await new Promise(rest => requestIdleCallback(rest));
-            }"""
-        )
-        self.page.wait_for_function("() => !document.querySelector('.rl-explore:has(script) .rl-controls[hidden]')")
-
-
-@pytest.fixture
-def watch(browser):
-    """A function that opens a fresh, watched page: `watch(width=375, theme="dark")`."""
-    with contextlib.ExitStack() as stack:
-
-        def new(width: int = 1280, height: int = 900, theme: str = "light", **options) -> Watched:
-            context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=theme, **options)
-            stack.callback(context.close)
-            return Watched(context.new_page())
-
-        yield new
-
-
-@pytest.fixture(scope="session")
-def tab(browser):
-    """A function that returns the one tab of a kind that goes from page to page: scripts and fonts are loaded once."""
-    with contextlib.ExitStack() as stack:
-
-        @functools.cache
-        def open_tab(width: int = 1280, theme: str = "light", scripts: bool = True, use: str = "") -> Watched:
-            size = {"width": width, "height": 900}
-            context = browser.new_context(viewport=size, color_scheme=theme, java_script_enabled=scripts)
-            stack.callback(context.close)
-            return Watched(context.new_page())
-
-        yield open_tab
-
-
-@pytest.fixture
-def page(watch):
-    """One fresh browser page of a wide, light window, unwatched by its test."""
-    return watch().page

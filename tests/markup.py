@@ -3,6 +3,14 @@
 import re
 from pathlib import Path
 
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+TOC = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
+WRITTEN = [TOC["root"], *(chapter["file"] for chapter in TOC["chapters"])]
+LESSONS = [page for page in WRITTEN if page.startswith("notebooks/")]
+PAGES = [*WRITTEN, "search", "genindex", "_modules/rnnlab/cells"]
+
 TAG = re.compile(r"<([a-z][\w-]*)((?:\s[^<>]*)?)>")
 ATTRIBUTE = re.compile(r'([\w:-]+)(?:="([^"]*)")?')
 UNSEEN = re.compile(r"<(script|style|head)\b.*?</\1>|<!--.*?-->", re.DOTALL)
@@ -33,9 +41,9 @@ def kinds(html: str) -> set:
     return found
 
 
-def kinds_by_page(folder: Path, pages) -> dict:
+def kinds_by_page(folder: Path) -> dict:
     """Return the kinds of elements of each page of a built book, by the page's name."""
-    return {page: kinds((folder / f"{page}.html").read_text(encoding="utf-8")) for page in pages}
+    return {page: kinds((folder / f"{page}.html").read_text(encoding="utf-8")) for page in PAGES}
 
 
 def cover(kinds_of: dict, cost: dict) -> list:

@@ -6,17 +6,10 @@ pytest.importorskip("playwright", reason="no browser: Playwright is not installe
 
 import markup  # noqa: E402
 from accessibility import violations  # noqa: E402
-from test_browser_book import LESSONS, PAGES, TOC  # noqa: E402
+from markup import LESSONS, PAGES, TOC  # noqa: E402
 from visits import OPEN_ALL  # noqa: E402
 
 VIEWS = [(1280, "light"), (375, "dark"), (375, "light"), (1280, "dark")]
-
-
-@pytest.fixture(scope="session")
-def chosen(built_book):
-    """A few pages on which every kind of element of the book occurs, the richest for their size first."""
-    size = {page: (built_book / f"{page}.html").stat().st_size for page in PAGES}
-    return markup.cover(markup.kinds_by_page(built_book, PAGES), size)
 
 
 def shown(tab, address, theme):
@@ -51,7 +44,7 @@ def test_a_page_is_accessible(tab, server, name, view):
 
 
 def test_the_chosen_pages_hold_every_kind_of_element(built_book, chosen):
-    kinds = markup.kinds_by_page(built_book, PAGES)
+    kinds = markup.kinds_by_page(built_book)
     assert set().union(*kinds.values()) == set().union(*(kinds[page] for page in chosen))
     assert len(set().union(*kinds.values())) > 100  # fewer: the tags were not read
     assert len(chosen) < len(PAGES) / 2
@@ -61,7 +54,7 @@ def test_the_chosen_pages_hold_every_kind_of_element(built_book, chosen):
 
 
 def test_a_new_kind_of_element_brings_its_page_in(built_book, chosen):
-    kinds, size = markup.kinds_by_page(built_book, PAGES), {page: 1 for page in PAGES}
+    kinds, size = markup.kinds_by_page(built_book), {page: 1 for page in PAGES}
     for page in LESSONS:
         new = kinds | {page: kinds[page] | markup.kinds('<p class="new" role="note">text</p>')}
         assert page in markup.cover(new, size)

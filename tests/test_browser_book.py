@@ -1,23 +1,16 @@
 """The built book in a real browser: formulas, weight, phones, predictions, explorables; no network, no errors."""
 
-import functools
-import random
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
-import yaml
 
 pytest.importorskip("playwright", reason="no browser: Playwright is not installed")
 
 import visits  # noqa: E402
-from explorables import least_explorables, load  # noqa: E402
+from markup import LESSONS, PAGES, TOC, WRITTEN  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
-TOC = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
-WRITTEN = [TOC["root"], *(chapter["file"] for chapter in TOC["chapters"])]
-LESSONS = [page for page in WRITTEN if page.startswith("notebooks/")]
-PAGES = [*WRITTEN, "search", "genindex", "_modules/rnnlab/cells"]
 SHARED_WEIGHT = 4_000_000
 
 
@@ -28,25 +21,6 @@ def outside(requests: list, *own: str) -> list:
         for address in requests
         if urlsplit(address).scheme not in ("data", "blob", "about") and not address.startswith(own)
     ]
-
-
-@pytest.fixture(scope="session")
-def look(tab, server):
-    """A function that returns what the one visit to a served page told."""
-    return functools.cache(lambda name: visits.visit(tab(), name, f"{server}/{name}.html"))
-
-
-@pytest.fixture(scope="session")
-def look_from_disk(tab, built_book):
-    """A function that returns what the one visit to a page on disk told."""
-    address = lambda name: (built_book / f"{name}.html").as_uri()  # noqa: E731
-    return functools.cache(lambda name: visits.visit(tab(use="disk"), name, address(name), move=False))
-
-
-@pytest.fixture(scope="session")
-def look_without_scripts(tab, server):
-    """A function that returns what a page shows without JavaScript."""
-    return functools.cache(lambda name: visits.without_scripts(tab(scripts=False), f"{server}/{name}.html"))
 
 
 # ---------------------------------------------------------------- every page
@@ -60,13 +34,24 @@ def test_a_page_stays_at_home_and_raises_nothing(look, server, name):
     assert seen.errors == []
 
 
+def assert_works_from_disk(seen):
+    """Check that a page opened from disk asks nobody for anything, raises nothing and has its formulas."""
+    assert outside(seen.requests, "file:///") == [], seen.name
+    assert seen.errors == [], seen.name
+    assert seen.raw == [], seen.name
+    assert seen.typeset == seen.formulas, seen.name
+
+
+def test_pages_with_every_kind_of_element_work_from_disk(look_from_disk, chosen):
+    for name in WRITTEN:
+        if name in chosen:
+            assert_works_from_disk(look_from_disk(name))
+
+
+@pytest.mark.full("every page from disk and without JavaScript: pages with every kind of element are tried so")
 @pytest.mark.parametrize("name", WRITTEN)
 def test_a_page_works_from_disk(look_from_disk, name):
-    seen = look_from_disk(name)
-    assert outside(seen.requests, "file:///") == []
-    assert seen.errors == []
-    assert seen.raw == []
-    assert seen.typeset == seen.formulas
+    assert_works_from_disk(look_from_disk(name))
 
 
 @pytest.mark.parametrize("name", WRITTEN)
@@ -104,11 +89,26 @@ def test_no_page_scrolls_sideways_on_a_phone(look, name):
     assert 0 < look(name).phone_width <= visits.PHONE["width"]
 
 
-@pytest.mark.parametrize("name", WRITTEN)
-def test_a_page_can_be_read_without_javascript(look_without_scripts, name):
-    seen = look_without_scripts(name)
+def assert_readable(seen):
+    """Check what a page shows without scripts: its heading, no dead fields, each figure in its first state."""
     assert seen["heading"]
     assert seen["fields"] == 0
+    for figure in seen["figures"]:
+        assert figure["paths"] > 0
+        assert figure["sentence"]
+        assert not figure["controls"]
+
+
+def test_pages_with_every_kind_of_element_can_be_read_without_javascript(look_without_scripts, chosen):
+    for name in WRITTEN:
+        if name in chosen:
+            assert_readable(look_without_scripts(name))
+
+
+@pytest.mark.full("every page from disk and without JavaScript: pages with every kind of element are tried so")
+@pytest.mark.parametrize("name", WRITTEN)
+def test_a_page_can_be_read_without_javascript(look_without_scripts, name):
+    assert_readable(look_without_scripts(name))
 
 
 def test_a_raw_formula_is_found(watch, server):
@@ -166,116 +166,3 @@ def test_predictions_work_where_the_browser_refuses_storage(watch, server):
     seen.page.get_by_label("Your prediction").fill("about seven")
     assert seen.page.get_by_label("Your prediction").input_value() == "about seven"
     assert seen.errors == []
-
-
-# ---------------------------------------------------------------- explorables
-
-
-@pytest.mark.parametrize("name", LESSONS)
-def test_a_lesson_has_explorables(look, name):
-    assert len(look(name).moves) >= least_explorables(name)
-
-
-@pytest.mark.parametrize("name", LESSONS)
-def test_each_slider_moves_its_figure_by_keyboard_and_reset_restores_it(look, name):
-    for sliders in look(name).moves:
-        assert sliders
-        for n, move in enumerate(sliders):
-            assert_moved(move, n)
-    assert look(name).errors == []
-
-
-def assert_moved(move, n: int):
-    """Check that the nth slider of a figure moved its figure, itself and no other, and that Reset restored all."""
-    for seen in (move.at_first, move.lowest, move.highest):
-        assert seen["spoken"] == seen["written"]
-    low, high = move.lowest, move.highest
-    assert (low["picture"], low["sentence"]) != (high["picture"], high["sentence"]), move.label
-    assert low["written"][n] != high["written"][n]
-    assert low["written"][:n] + low["written"][n + 1 :] == high["written"][:n] + high["written"][n + 1 :]
-    assert move.reset == move.at_first
-
-
-@pytest.mark.parametrize("name", LESSONS)
-def test_each_slider_has_a_name(look, name):
-    for move in sum(look(name).moves, []):
-        assert move.label
-        assert move.named == 1
-
-
-@pytest.mark.parametrize("name", LESSONS)
-def test_a_sentence_is_announced_once_the_slider_rests(look, name):
-    spoken, said = look(name).announced
-    assert spoken == said and said.strip()
-
-
-@pytest.mark.parametrize("name", LESSONS)
-def test_figures_show_their_first_state_without_javascript(look_without_scripts, name):
-    assert look_without_scripts(name)["figures"]
-    for figure in look_without_scripts(name)["figures"]:
-        assert figure["paths"] > 0
-        assert figure["sentence"]
-        assert not figure["controls"]
-
-
-def test_a_dead_slider_a_stuck_reset_and_a_nameless_slider_are_found(watch, server):
-    page = watch().open(f"{server}/{LESSONS[0]}.html").page
-    figure = page.locator(visits.LIVE).first
-    figure.locator(".rl-reset").evaluate("button => button.replaceWith(button.cloneNode(true))")
-    with pytest.raises(AssertionError):
-        assert_moved(visits.move_by_keyboard(page, figure, 0), 0)
-    figure.locator("input[type=range]").first.evaluate("slider => slider.replaceWith(slider.cloneNode(true))")
-    dead = visits.move_by_keyboard(page, figure, 0)
-    assert dead.lowest["picture"] == dead.highest["picture"]
-    with pytest.raises(AssertionError):
-        assert_moved(dead, 0)
-    figure.locator("input[type=range]").first.evaluate("slider => slider.setAttribute('aria-label', 'other')")
-    assert visits.move_by_keyboard(page, figure, 0).named == 0
-
-
-# ---------------------------------------------------------------- published states
-
-
-@pytest.fixture(scope="session")
-def published(tab, server):
-    """A function that opens a lesson and returns its published figures by name."""
-
-    def figures(name):
-        page, address = tab().page, f"{server}/{name}.html"
-        if page.url != address:
-            tab().open(address)
-        return {figure.get_attribute("data-name"): figure for figure in page.query_selector_all("figure.rl-explore")}
-
-    return figures
-
-
-def assert_published(figures: dict, name: str, count: int):
-    """Compare some random states of each figure of a page with what the lesson's execution drew."""
-    lesson = load(ROOT / f"{name}.ipynb")
-    assert figures and figures.keys() <= lesson.explorables.keys()
-    for key, figure in figures.items():
-        explorable, drawn, states = lesson.explorables[key], lesson.drawn[key], lesson.explorables[key].grid()
-        for number in random.sample(range(len(states)), min(count, len(states))):
-            seen = visits.show(figure, explorable, states[number], drawn.svg(number))
-            assert seen == {"same": True, "lost": [], "said": drawn.sentences[number]}, (key, states[number])
-
-
-@pytest.mark.parametrize("name", LESSONS)
-def test_published_states_are_what_python_draws(published, name):
-    assert_published(published(name), name, count=3)
-
-
-@pytest.mark.full("more states of each explorable: three are compared with Python's")
-@pytest.mark.parametrize("name", LESSONS)
-def test_more_published_states_are_what_python_draws(published, name):
-    assert_published(published(name), name, count=12)
-
-
-@pytest.mark.parametrize("name", LESSONS)
-def test_another_state_would_not_pass_for_this_one(published, name):
-    lesson, figures = load(ROOT / f"{name}.ipynb"), published(name)
-    key = next(key for key in figures if lesson.explorables[key].sliders)
-    explorable, drawn, states = lesson.explorables[key], lesson.drawn[key], lesson.explorables[key].grid()
-    at, other = states.index(explorable.default), next(s for s in states if s != explorable.default)
-    assert visits.show(figures[key], explorable, explorable.default, drawn.svg(at))["same"]
-    assert not visits.show(figures[key], explorable, explorable.default, drawn.svg(states.index(other)))["same"]

@@ -9,7 +9,7 @@ pytest.importorskip("playwright", reason="no browser: Playwright is not installe
 from playwright.sync_api import expect  # noqa: E402
 
 from rnnlab.widgets import explore, slider  # noqa: E402
-from test_browser_book import LOST_CLIPS, PICTURE, PICTURE_OF_MARKUP  # noqa: E402
+from visits import LOST_CLIPS, PICTURE, PICTURE_OF_MARKUP  # noqa: E402
 
 
 @explore(

@@ -1,6 +1,9 @@
 """One visit to a page of the book: everything that one look can tell, gathered once for all tests that ask."""
 
+import contextlib
 from dataclasses import dataclass, field
+
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 LIVE = "figure.rl-explore:has(input[type=range])"
 PHONE = {"width": 375, "height": 700}
@@ -14,8 +17,8 @@ RAW_FORMULAS = r"""() => {
 
 OPEN_ALL = "document.querySelectorAll('article details').forEach(details => details.open = true)"
 
-# What a reader sees of a figure, the picture as a number: equal pictures have equal numbers. What the sliders say, to
-# the eye and to a screen reader.
+# What a reader sees of a figure, the picture as a number (equal ones have the same), and what the sliders say, to the
+# eye and to a screen reader.
 LOOK = """(figure) => {
     const known = window.knownPictures ??= new Map(), picture = figure.querySelector(".rl-panels").innerHTML;
     if (!known.has(picture)) known.set(picture, known.size);
@@ -34,6 +37,7 @@ class Move:
 
     label: str
     named: int  # how many sliders of the figure a screen reader finds by this name
+    resets: int  # how many buttons named Reset the figure has
     at_first: dict
     lowest: dict
     highest: dict
@@ -57,8 +61,8 @@ class Visit:
     """
 
     name: str
-    requests: list
-    errors: list
+    requests: list = field(default_factory=list)
+    errors: list = field(default_factory=list)
     formulas: int = 0
     typeset: int = 0
     raw: list = field(default_factory=list)
@@ -71,14 +75,14 @@ class Visit:
 def visit(tab, name: str, address: str, move: bool = True) -> Visit:
     """Look at a page, move every slider by keyboard, narrow the window to a phone's, and return what was seen."""
     page = tab.open(address).page
-    # The lists go on to fill while the sliders move.
-    seen = Visit(name, tab.requests[:], tab.errors[:], **formulas(page))
+    seen = Visit(name, **formulas(page))
     if move:
-        figures = page.locator(LIVE).all()
+        names = page.evaluate(f"[...document.querySelectorAll('{LIVE}')].map(figure => figure.dataset.name)")
+        figures = [page.locator(f'figure.rl-explore[data-name="{name}"]') for name in names]
         seen.moves = [[move_by_keyboard(page, figure, n) for n in range(count(figure))] for figure in figures]
         seen.announced = announced(page, figures[0]) if figures else ()
         seen.phone_width = phone_width(page)
-    seen.requests, seen.errors = tab.requests[:], tab.errors[:]
+    seen.requests, seen.errors = tab.requests[:], tab.errors[:]  # with what came while the sliders moved
     return seen
 
 
@@ -99,52 +103,46 @@ def count(figure) -> int:
     return figure.locator("input[type=range]").count()
 
 
+# The page does not scroll along: frames that nobody looks at are most of the time.
+FOCUS = """(figure, n) => (n < 0 ? figure.querySelector("button") : figure.querySelectorAll("input[type=range]")[n])
+    .focus({preventScroll: true})"""
+
+
 def move_by_keyboard(page, figure, n: int) -> Move:
     """Move one slider to both ends and reset the figure, as a reader without a mouse does."""
-    slider, reset = figure.locator("input[type=range]").nth(n), figure.get_by_role("button", name="Reset")
-    label = slider.evaluate("slider => slider.closest('label').querySelector('span').textContent").strip()
-    looks = [figure.evaluate(LOOK)]
-    slider.focus()
+    drawn = figure.element_handle()
+    label = drawn.evaluate("(one, n) => one.querySelectorAll('label')[n].querySelector('span').textContent", n).strip()
+    looks = [drawn.evaluate(LOOK)]
+    drawn.evaluate(FOCUS, n)
     for key in ("Home", "End"):
         page.keyboard.press(key)
-        looks.append(figure.evaluate(LOOK))
-    reset.focus()
+        looks.append(drawn.evaluate(LOOK))
+    drawn.evaluate(FOCUS, -1)
     page.keyboard.press("Enter")
+    looks.append(drawn.evaluate(LOOK))
     named = figure.get_by_role("slider", name=label).count() if label else 0
-    return Move(label, named, *looks, figure.evaluate(LOOK))
+    return Move(label, named, figure.get_by_role("button", name="Reset").count(), *looks)
 
 
 def announced(page, figure) -> tuple:
     """Move a slider quickly, let it rest, and return what is announced then and the figure's sentence."""
-    figure.locator("input[type=range]").first.focus()
+    drawn = figure.element_handle()
+    drawn.evaluate(FOCUS, 0)
     for key in ("Home", "End", "ArrowLeft", "ArrowLeft"):
         page.keyboard.press(key)
     parts = """figure => [figure.querySelector(".rl-spoken[aria-live=polite]"), figure.querySelector(".rl-say")]
         .map(part => part?.textContent)"""
-    handle = figure.element_handle()
     rested = f"figure => {{ const [spoken, said] = ({parts})(figure); return spoken === said; }}"
-    try:
-        page.wait_for_function(rested, arg=handle, timeout=10_000)
-    except page_timeout():
-        pass  # the test compares the two
-    return tuple(figure.evaluate(parts))
-
-
-def page_timeout():
-    """Return the error of a condition that did not come about."""
-    from playwright.sync_api import TimeoutError
-
-    return TimeoutError
+    with contextlib.suppress(PlaywrightTimeout):  # the test compares the two
+        page.wait_for_function(rested, arg=drawn, timeout=10_000)
+    return tuple(drawn.evaluate(parts))
 
 
 def phone_width(page) -> int:
-    """Return how wide a page is in a phone's window, with every folded part open; the window is wide again after."""
-    wide = page.viewport_size
+    """Return how wide a page is in a phone's window, with every folded part open; the window stays narrow."""
     page.set_viewport_size(PHONE)
     page.evaluate(OPEN_ALL)
-    width = page.evaluate("document.documentElement.scrollWidth")
-    page.set_viewport_size(wide)
-    return width
+    return page.evaluate("document.documentElement.scrollWidth")
 
 
 def without_scripts(tab, address: str) -> dict:
