@@ -52,20 +52,17 @@ class Flipbook:
 
     def _draw_all(self):
         # The default state decides where the axes stand, here and wherever one state is drawn alone.
-        stage, check = self._stage(keep=True), self._stage(keep=False)
+        stage = Stage(self.fn, self.panels, self.size)
+        draw_state(stage, self.states[self.default], self.name)
         # The kernel's own stderr: the bar is for the terminal that builds the book, not for the page.
         bar = tqdm(self.states, desc=self.name, unit="state", delay=5, leave=False, disable=None, file=sys.__stderr__)
         drawn, sentences = zip(*(draw_state(stage, state, self.name) for state in bar), strict=True)
         # The quick way keeps axes between states. Where that shows, every state is drawn on cleared axes.
+        check = Stage(self.fn, self.panels, self.size, keep=False, boxes=stage.boxes)
         for number in suspects(drawn):
             if draw_state(check, self.states[number], self.name)[0] != drawn[number]:
                 return check, *zip(*(draw_state(check, state, self.name) for state in self.states), strict=True)
         return stage, drawn, sentences
-
-    def _stage(self, keep):
-        stage = Stage(self.fn, self.panels, self.size, keep)
-        draw_state(stage, self.states[self.default], self.name)
-        return stage
 
     def _pool(self, drawn, sentences):
         """Split the pictures into what never changes and slots with pools of looks."""

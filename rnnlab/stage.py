@@ -24,8 +24,29 @@ class ExploreError(RuntimeError):
 class _Renderer(RendererSVG):
     """Name clip paths by their shape: Matplotlib numbers them, and two states could use one number for two shapes."""
 
+    def __init__(self, width, height, buffer, dpi):
+        super().__init__(width, height, buffer, image_dpi=dpi)
+        self.buffer = buffer
+        self.written()
+
     def _get_clippath_id(self, clippath):
         return clippath.vertices.tobytes(), clippath.codes is not None and clippath.codes.tobytes()
+
+    def written(self):
+        """Return what was written since the last call."""
+        text = self.buffer.getvalue()
+        self.buffer.seek(0)
+        self.buffer.truncate()
+        return text
+
+    def definitions(self):
+        """Return the clip paths and hatches that the parts written since the last call refer to, by id."""
+        self._write_clips()
+        self._write_hatches()
+        self._clipd.clear()
+        self._hatchd.clear()
+        found = re.finditer(r'<(clipPath|pattern) id="([^"]+)".*?</\1>', tidy(self.written()))
+        return {element[2]: element[0] for element in found}
 
 
 class Stage:
@@ -39,9 +60,10 @@ class Stage:
         panels: number of figures.
         size: width and height of each in inches.
         keep: False clears the axes completely between states, the slow and sure way.
+        boxes: where the axes stand, as another stage of this function has laid them out; None lays them out anew.
     """
 
-    def __init__(self, fn, panels, size, keep=True):
+    def __init__(self, fn, panels, size, keep=True, boxes=None):
         self.fn, self.keep = fn, keep
         self.width, self.height = (72 * side for side in size)
         # Ids in the page are hashes of what they name. With this salt no two explorables of a page share one.
@@ -49,8 +71,14 @@ class Stage:
         with matplotlib.rc_context(self.style):
             self.figures = [Figure(figsize=size, dpi=72, layout="constrained") for _ in range(panels)]
             self.axes = [FigureCanvasAgg(figure).figure.subplots() for figure in self.figures]
+            # One renderer for all states: Matplotlib remembers for each how large a text is.
+            self.vector = _Renderer(self.width, self.height, io.StringIO(), 72)
+        # It gives way to an image where an artist asks to be rasterized: the 256 cells of a colour bar, say.
+        self.renderers = [MixedModeRenderer(one, *size, 72, self.vector) for one in self.figures]
         self.cells = [axes.get_subplotspec() for axes in self.axes]
-        self.boxes = None  # where the axes of each figure stand, once they are laid out
+        self.boxes = boxes  # where the axes of each figure stand, once they are laid out
+        if boxes:
+            self._end_layout()
         self.axis_pictures, self.definitions = {}, {}
 
     def draw(self, state):
@@ -65,15 +93,12 @@ class Stage:
                 self._reset()
             sentence = self.fn(self.axes[0] if len(self.axes) == 1 else self.axes, **state)
             self._place_axes()
-            vector = _Renderer(self.width, self.height, buffer := io.StringIO(), 72)
             parts = []
-            for panel, figure in enumerate(self.figures):
-                # It gives way to an image where an artist asks to be rasterized: the 256 cells of a colour bar, say.
-                renderer = MixedModeRenderer(figure, self.width / 72, self.height / 72, 72, vector)
+            for panel, (figure, renderer) in enumerate(zip(self.figures, self.renderers, strict=True)):
                 for number, axes in enumerate(figure.axes):
-                    parts += self._paint_all(_artists_of_axes(axes, renderer), (panel, number), renderer, buffer)
-                parts += self._paint_all(_own_artists(figure), (panel, len(figure.axes)), renderer, buffer)
-            self.definitions |= _definitions(vector, buffer)
+                    parts += self._paint_all(_artists_of_axes(axes, renderer), (panel, number), renderer)
+                parts += self._paint_all(_own_artists(figure), (panel, len(figure.axes)), renderer)
+            self.definitions |= self.vector.definitions()
         return parts, sentence
 
     def _reset(self):
@@ -87,22 +112,27 @@ class Stage:
             # Neither of the two undoes these.
             axes.set_aspect("auto", adjustable="box", anchor="C")
             for axis, side in ((axes.xaxis, "bottom"), (axes.yaxis, "left")):
-                axis.set_ticks_position(side)
+                if not _has_ticks_on_one_side(axis):
+                    axis.set_ticks_position(side)
                 axis.set_label_position(side)
 
     def _place_axes(self):
         """Let the layout engine place the axes once; then they stay, so that nothing jumps when a slider moves."""
         if self.boxes is None:
             for figure in self.figures:
-                figure.canvas.draw()
-                figure.set_layout_engine("none")
+                figure.get_layout_engine().execute(figure)
+            self._end_layout()
             self.boxes = [[axes.get_position(original=True) for axes in figure.axes] for figure in self.figures]
         for figure, boxes in zip(self.figures, self.boxes, strict=True):
             for axes, box in zip(figure.axes, boxes, strict=False):  # another state may have a colour bar more, or less
                 if axes.get_position(original=True).bounds != box.bounds:
                     axes.set_position(box)
 
-    def _paint_all(self, artists, place, renderer, buffer):
+    def _end_layout(self):
+        for figure in self.figures:
+            figure.set_layout_engine("none")
+
+    def _paint_all(self, artists, place, renderer):
         parts, counts = [], {}
         for artist in artists:
             kind = type(artist).__name__
@@ -110,10 +140,10 @@ class Stage:
             if isinstance(artist, Axis):
                 key = (*place, _look_of_axis(artist))
                 if key not in self.axis_pictures:
-                    self.axis_pictures[key] = _paint(artist, renderer, buffer)
+                    self.axis_pictures[key] = _paint(artist, renderer)
                 picture = self.axis_pictures[key]
             else:
-                picture = _paint(artist, renderer, buffer)
+                picture = _paint(artist, renderer)
             parts.append(((*place, kind, counts[kind]), picture))
         return parts
 
@@ -153,16 +183,26 @@ def _artists_of_axes(axes, renderer):
     return [child for child in background + sorted(shown, key=lambda one: one.get_zorder()) if child.get_visible()]
 
 
+def _has_ticks_on_one_side(axis):
+    """Say whether all ticks and their labels are where they usually are: at the bottom or on the left."""
+    return all(
+        tick.tick1line.get_visible()
+        and tick.label1.get_visible()
+        and not (tick.tick2line.get_visible() or tick.label2.get_visible())
+        for tick in itertools.chain(axis.majorTicks, axis.minorTicks)
+    )
+
+
 def _look_of_axis(axis):
     """Return all that decides how an axis looks: its picture is drawn again only when this changes."""
-    ticks = [(tick.get_loc(), *_look_of_text(tick.label1)) for tick in axis._update_ticks()]
     return (
         axis.axis_name,
         tuple(axis.axes.viewLim.bounds),
         axis.get_inverted(),
         axis.get_scale(),
         tuple(np.round(axis.axes.bbox.bounds, 3)),
-        *ticks,
+        _look_of_ticks(axis.get_majorticklocs(), axis.major.formatter, axis.majorTicks),
+        _look_of_ticks(axis.get_minorticklocs(), axis.minor.formatter, axis.minorTicks),
         axis.major.formatter.get_offset(),
         _look_of_text(axis.label),
         (axis.labelpad, axis.get_label_position()),
@@ -171,32 +211,27 @@ def _look_of_axis(axis):
     )
 
 
+def _look_of_ticks(places, formatter, ticks):
+    """Return where ticks stand and how they are labelled; moving the ticks themselves is left to the drawing."""
+    labels = formatter.format_ticks(places)
+    fonts = [_look_of_text(tick.label1)[1:] for tick, label in zip(ticks, labels, strict=False) if label]
+    return tuple(places), *labels, *fonts
+
+
 def _look_of_text(text):
     font = hash(text.get_fontproperties())
     return text.get_text(), str(text.get_color()), text.get_rotation(), text.get_alpha(), text.get_visible(), font
 
 
-def _definitions(renderer, buffer):
-    """Return the clip paths and hatches that the parts drawn so far refer to, by id."""
-    start = buffer.tell()
-    renderer._write_clips()
-    renderer._write_hatches()
-    buffer.seek(start)
-    found = re.finditer(r'<(clipPath|pattern) id="([^"]+)".*?</\1>', tidy(buffer.read()))
-    return {element[2]: element[0] for element in found}
-
-
-def _paint(artist, renderer, buffer):
+def _paint(artist, renderer):
     # Without these two, an artist's SVG would depend on what was drawn before it.
     renderer._vector_renderer._markers.clear()
     renderer._vector_renderer._path_collection_id = 0
-    start = buffer.tell()
     artist.draw(renderer)
     if renderer._rasterizing:  # it waits for the next artist, which may share the image
         renderer.stop_rasterizing()
         renderer._rasterizing = False
-    buffer.seek(start)
-    return tidy(buffer.read())
+    return tidy(renderer._vector_renderer.written())
 
 
 def draw_state(stage, state, name):
