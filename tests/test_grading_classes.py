@@ -348,8 +348,8 @@ def test_make_grade_says_what_to_name(monkeypatch, capsys):
 
 def test_make_grade_hands_over(monkeypatch, tmp_path):
     called = []
-    monkeypatch.setattr(tasks, "make_environment", lambda: None)
-    monkeypatch.setattr(tasks, "run", lambda *words: called.append(words) or 0)
+    monkeypatch.setattr(tasks, "make_environment", lambda *_: None)
+    monkeypatch.setattr(tasks, "run", lambda *words, **_: called.append(words) or 0)
     for setting, value in {"COURSE": str(tmp_path), "ASSIGNMENT": "mini", "FORCE": "1"}.items():
         monkeypatch.setenv(setting, value)
     assert tasks.main(["grade"]) == 0

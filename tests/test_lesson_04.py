@@ -176,7 +176,8 @@ def test_the_history_figure_shows_the_percentile(lesson):
 
 def test_a_summed_loss_multiplies_the_norm_and_a_fixed_threshold_does_not_follow(lesson):
     mean, total = lesson["HISTORIES"]["no clip"][0], lesson["sum_run"](None)
-    np.testing.assert_array_equal(total.grad_norm, 32 * mean.grad_norm[:50])
+    # A power of two is exact, but the lesson's run was another process's: its arrays lie otherwise, and round otherwise.
+    np.testing.assert_allclose(total.grad_norm, 32 * mean.grad_norm[:50], rtol=1e-14)
     assert lesson["same"]
     assert lesson["sum_run"](rl.ClipNorm(1.0)).clipped.all()
     assert not lesson["HISTORIES"]["threshold 1"][0].clipped[:50].any()

@@ -120,7 +120,7 @@ def test_the_warm_up_figure_shows_the_closed_form_and_its_peak(lesson):
 
 
 def test_without_correction_the_best_learning_rate_is_lower_and_the_losses_are_alike(lesson):
-    trials, chosen = lesson["trials"], lesson["chosen"]
+    trials, chosen = lesson["trials"], lesson["picked"]
     assert lesson["RATES"][chosen[False]] <= lesson["RATES"][chosen[True]] / 3
     ranges = [(trials[c][chosen[c]].min(), trials[c][chosen[c]].max()) for c in (True, False)]
     assert max(low for low, _ in ranges) < min(high for _, high in ranges)

@@ -1,8 +1,13 @@
 import nbformat
 import pytest
-from nbclient.exceptions import CellExecutionError
 
-from tools.store import WIDGET_VIEW, store
+from tools.store import WIDGET_VIEW, LessonFailed, store
+
+
+@pytest.fixture(autouse=True)
+def own_store(tmp_path_factory, monkeypatch):
+    """Keep executions of these lessons apart from those of the book's."""
+    monkeypatch.setenv("RNNLAB_LESSONS", str(tmp_path_factory.mktemp("store")))
 
 
 def lesson(path, *sources):
@@ -26,6 +31,6 @@ def test_a_lesson_is_stored_with_fresh_outputs_and_twice_the_same(tmp_path):
 def test_a_lesson_that_fails_is_left_as_it_was(tmp_path):
     path = lesson(tmp_path / "lesson.ipynb", "print(1)", "1 / 0")
     before = path.read_bytes()
-    with pytest.raises(CellExecutionError, match="ZeroDivisionError"):
+    with pytest.raises(LessonFailed, match="ZeroDivisionError"):
         store(path)
     assert path.read_bytes() == before and [file.name for file in tmp_path.iterdir()] == ["lesson.ipynb"]
