@@ -1,7 +1,10 @@
 """The environment: three levels that build on each other, each complete or made again, each said before it is made."""
 
+import ast
+import importlib.metadata
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -227,6 +230,41 @@ def test_each_level_holds_the_one_below():
     assert {"torch", "keras", "jupyter-book", "pyarrow"} <= names["read"]
     assert not {"jax", "tensorflow-cpu", "optax"} & names["test"]
     assert not {"playwright", "jupyterhub", "nbgrader", "pytest"} & names["read"]
+
+
+def imports(source: str) -> set[str]:
+    """The packages that a source imports, wherever it does."""
+    nodes = list(ast.walk(ast.parse(source)))
+    names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module for node in nodes if isinstance(node, ast.ImportFrom)}
+    return {name.partition(".")[0] for name in names}
+
+
+def imports_of_lessons() -> dict[str, str]:
+    """What lessons and the files of evidence that they load import, each with where."""
+    files, found = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb")), {}
+    places = (ROOT / "notebooks", ROOT / "notebooks/evidence")
+    for file in files:  # it grows
+        source = file.read_text(encoding="utf-8")
+        if file.suffix == ".ipynb":
+            cells = [cell for cell in json.loads(source)["cells"] if cell["cell_type"] == "code"]
+            source = "\n".join("".join(cell["source"]) for cell in cells if not cell["source"][0].startswith("%"))
+        for name in imports(source):
+            own = [place / f"{name}.py" for place in places if (place / f"{name}.py").exists()]
+            files += [path for path in own if path not in files]
+            if not own:
+                found[name] = file.name
+    return found
+
+
+def test_whatever_a_lesson_imports_is_in_the_readers_level():
+    found = imports_of_lessons()
+    wanted = {re.sub(r"[-_.]+", "-", line.partition("==")[0]).lower() for line in levels.requirements("read")}
+    owners = importlib.metadata.packages_distributions()
+    assert {"torch", "keras", "sklearn", "statsmodels"} <= set(found)
+    for name in set(found) - sys.stdlib_module_names - {"rnnlab"}:
+        names = {re.sub(r"[-_.]+", "-", owner).lower() for owner in owners[name]}
+        assert names & wanted, f"{found[name]} imports {name}, which the level `read` does not name"
 
 
 def test_fingerprint_knows_what_matters(tmp_path, monkeypatch):
