@@ -1,15 +1,12 @@
 """A lesson that has run, for tests that look at its data and its explorables: from the store of executions."""
 
 import functools
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from rnnlab.drawings import Kept
 from rnnlab.widgets import Explore
 from tools.lessons import executions
-
-EVIDENCE = Path(__file__).resolve().parents[1] / "notebooks" / "evidence"
 
 
 @dataclass(frozen=True)
@@ -49,9 +46,6 @@ def load(path):
     execution = executions.execution(Path(path))
     if execution.errors:
         raise LessonFailed(f"{Path(path).name} fails:\n{execution.errors[0]}")
-    for folder in (Path(path).parent, EVIDENCE):  # what its variables may come from
-        if str(folder) not in sys.path:
-            sys.path.append(str(folder))
     kept = execution.kept()
     explorables = {value.name: value for value in kept["variables"].values() if isinstance(value, Explore)}
     drawn = {name: Kept(file) for name, file in execution.drawings().items()}

@@ -176,7 +176,7 @@ def test_the_history_figure_shows_the_percentile(lesson):
 
 def test_a_summed_loss_multiplies_the_norm_and_a_fixed_threshold_does_not_follow(lesson):
     mean, total = lesson["HISTORIES"]["no clip"][0], lesson["sum_run"](None)
-    # A power of two is exact, but the lesson's run was another process's: its arrays lie otherwise, and round otherwise.
+    # A power of two is exact, but the lesson ran in another process, where its arrays lay, and so rounded, otherwise.
     np.testing.assert_allclose(total.grad_norm, 32 * mean.grad_norm[:50], rtol=1e-14)
     assert lesson["same"]
     assert lesson["sum_run"](rl.ClipNorm(1.0)).clipped.all()

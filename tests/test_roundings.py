@@ -87,10 +87,3 @@ def test_a_name_that_is_none_is_refused(monkeypatch, capsys):
     with pytest.raises(SystemExit):
         roundings.main()
     assert "expected names among instructions, torch, last-bit, got moon" in capsys.readouterr().err
-
-
-def test_the_stored_record_is_green():
-    record = json.loads(roundings.RESULT.read_text(encoding="utf-8"))
-    assert set(record["roundings"]) == set(roundings.roundings())
-    for name, row in record["roundings"].items():
-        assert row.get("not_simulated") or (row["passed"] > 500 and row["failed"] == []), name

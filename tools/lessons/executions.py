@@ -13,6 +13,7 @@ import contextlib
 import json
 import pickle
 import shutil
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +55,9 @@ class Execution:
 
     def kept(self) -> dict:
         """Return its variables at the end and what it glued, as {"variables": ..., "glued": ...}, anew at each call."""
+        for folder in map(str, reach.FOLDERS):  # its variables come from modules that lie there
+            if folder not in sys.path:
+                sys.path.append(folder)
         return pickle.loads((self.folder / "variables.pickle").read_bytes())
 
     def not_kept(self) -> dict:
