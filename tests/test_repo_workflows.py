@@ -144,7 +144,7 @@ def test_a_week_runs_everything_locked_and_newest():
     weekly = runs(load("weekly"))
     assert "schedule" in load("weekly")["on"]
     assert {run["env"]["VERSIONS"] for run in weekly} == {"locked", "newest"}
-    assert all("bash .ci/run" in [step.get("run") for step in run["steps"]] for run in weekly)
+    assert all("bash .ci/run all" in [step.get("run") for step in run["steps"]] for run in weekly)
     assert all(re.fullmatch(r"python:3\.1[1-3]-bookworm", run["container"]) for run in weekly)
 
 
@@ -160,7 +160,7 @@ def dry(tmp_path):
     programs = tmp_path / "programs"
     programs.mkdir()
 
-    def run(fails="nothing", missing=(), **variables):
+    def run(fails="nothing", missing=(), words=("all",), **variables):
         for name in ("make", "npm", "chromium", "bwrap", "git", "node", "apt-get", "sudo", "sysctl"):
             if name not in missing:
                 note = f'#!/bin/sh\necho "{name} $*" >> calls\ntest "{name} $*" != "{fails}"\n'
@@ -170,7 +170,7 @@ def dry(tmp_path):
             if not (programs / name).exists():
                 (programs / name).symlink_to(f"/bin/{name}" if Path(f"/bin/{name}").exists() else f"/usr/bin/{name}")
         done = subprocess.run(
-            ["/bin/bash", script], env={"PATH": str(programs), **variables}, capture_output=True, text=True
+            ["/bin/bash", script, *words], env={"PATH": str(programs), **variables}, capture_output=True, text=True
         )
         return done, (tmp_path / "calls").read_text().splitlines()
 
@@ -191,6 +191,12 @@ def test_ci_runs_the_readmes_command_and_then_only_the_rest(dry):
         "make env FOR=all",
         "make test-all ARGS=--tier=rest",
     ]
+
+
+@posix
+def test_ci_of_a_change_runs_the_readmes_command_alone(dry):
+    _, calls = dry(words=())
+    assert [call for call in calls if call.startswith("make")] == ["make env FOR=test", "make test", "make check"]
 
 
 @posix
