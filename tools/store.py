@@ -8,6 +8,7 @@ import argparse
 from pathlib import Path
 
 import nbformat
+from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 
 from rnnlab.widgets import Explore
 from tools.lessons.executions import Execution, execution
@@ -32,7 +33,9 @@ def cleaned(run: Execution) -> nbformat.NotebookNode:
     """
     if run.errors:
         raise LessonFailed(run.errors[0])
-    notebook, explorables = run.notebook(), None
+    # How often a kernel sends what it prints is chance.
+    notebook, _ = CoalesceStreamsPreprocessor().preprocess(run.notebook(), {})
+    explorables = None
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
         for output in cell.get("outputs", []):
