@@ -1,10 +1,9 @@
-"""The report of mutation testing: what it counts, and what the stored one says. The mutants are no test."""
+"""The report of mutation testing: what it counts. The mutants themselves are no test."""
 
 import ast
-import json
 
-from tools import mutants, mutants_report
-from tools.mutants_report import GOAL, KILLED, OPEN, REPORT, ROOT, counted, definition, judged, lines_above
+from tools import mutants
+from tools.mutants_report import OPEN, counted, definition, judged, lines_above
 
 SOURCE = """
 class A:
@@ -49,15 +48,3 @@ def test_the_sample_of_a_file_is_the_same_in_every_call(monkeypatch):
     monkeypatch.setattr(mutants, "decided", lambda name: {f"{name}_{k}": None for k in range(200)})
     assert mutants.sample("cells", 60) == mutants.sample("cells", 60) != mutants.sample("gru", 60)
     assert len(mutants.sample("cells", 60)) == 60 and len(mutants.sample("cells", 999)) == 200
-
-
-def test_the_stored_report_reaches_the_goal_and_gives_a_reason_for_each_survivor():
-    record = json.loads(REPORT.read_text(encoding="utf-8"))
-    assert list(record["files"]) == [f"rnnlab/{name}.py" for name in mutants.FILES]
-    rows = record["files"].values()
-    assert record["all"]["killed"] == sum(row["killed"] for row in rows) >= GOAL * sum(row["asked"] for row in rows)
-    assert all(row["asked"] >= min(60, row["mutants"]) for row in rows)
-    assert len(record["survivors"]) == sum(row["asked"] - row["killed"] for row in rows)
-    assert all(entry["reason"] not in ("", OPEN) for entry in record["survivors"])
-    assert all((ROOT / entry["place"].partition(":")[0]).exists() for entry in record["survivors"])
-    assert 0 not in KILLED and mutants_report.GOAL == record["goal"] == 0.85
