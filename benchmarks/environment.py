@@ -25,7 +25,7 @@ LEVELS = ("read", "test", "all")
 def megabytes(folder: Path) -> int:
     """Return what a folder takes on disk, as `du -sm` says it, links not followed; 0 where blocks are not known."""
     stats = [os.lstat(folder)]
-    stats += [os.lstat(Path(at, name)) for at, folders, files in os.walk(folder) for name in folders + files]
+    stats += [os.lstat(os.path.join(at, name)) for at, folders, files in os.walk(folder) for name in folders + files]
     blocks = {(found.st_dev, found.st_ino): getattr(found, "st_blocks", 0) for found in stats}  # a hard link once
     return -(-sum(blocks.values()) * 512 // 2**20)
 

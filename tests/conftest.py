@@ -38,7 +38,10 @@ from browsing import (  # noqa: E402, F401
     watch,
 )
 from sharing import once  # noqa: E402
-from tools.lessons.places import surroundings  # noqa: E402
+from tools.lessons.places import settings, surroundings  # noqa: E402
+
+# The fonts that lessons were drawn with: another list of fonts sets text otherwise, and moves the axes.
+os.environ["MPLCONFIGDIR"] = str(settings() / "matplotlib")
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -418,6 +418,15 @@ def test_what_only_developers_of_packages_run_is_left_out(workshop):
     assert [(workshop.packages / name).exists() for name in kept + gone] == [True] * 4 + [False] * 5
 
 
+@pytest.mark.parametrize(("second", "status"), [("json", 0), ("no_such_package", 1)])
+def test_loading_fails_with_one_of_the_packages(monkeypatch, second, status):
+    monkeypatch.setattr(installing, "PYTHON", sys.executable)
+    monkeypatch.setattr(installing, "LOADED", ("ast", second))
+    done = subprocess.run(installing.load_command(), capture_output=True, text=True)
+    assert done.returncode == status
+    assert not status or "a package does not load (No module named 'no_such" in installing.meaning(done.stderr)
+
+
 @pytest.mark.parametrize(
     "log, meaning",
     [

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from rnnlab.drawings import Kept
 from rnnlab.widgets import ExploreError, explore, slider
 
 
@@ -148,10 +149,16 @@ def test_a_viewer_without_widgets_gets_a_picture_with_its_text():
     assert data["image/png"].startswith("iVBOR") and "application/vnd.jupyter.widget-view+json" in data
 
 
-def test_in_a_book_the_flipbook_is_shown_and_an_error_stops_the_cell(monkeypatch):
-    monkeypatch.setenv("RNNLAB_BOOK", "1")
-    shown = make()._repr_mimebundle_()
-    assert set(shown) == {"text/html", "text/plain"} and "rl-explore" in shown["text/html"]
+def test_where_a_run_is_kept_every_state_is_drawn_and_an_error_stops_the_cell(monkeypatch, tmp_path):
+    monkeypatch.setenv("RNNLAB_DRAWINGS", str(tmp_path))
+    one = make()
+    data, metadata = one._repr_mimebundle_()
+    assert set(data) == {"text/plain"} and metadata == {"explorable": one.name}
+    kept = Kept(tmp_path / f"{one.name}.explorable")
+    assert "rl-explore" in kept.html and len(kept.sentences) == len(one.grid())
+    assert [kept.svg(number) for number in range(len(one.grid()))] == [one.svg(**state) for state in one.grid()]
+    with pytest.raises(ExploreError, match="different names"):
+        make()
     with pytest.raises(ExploreError, match="'broken' failed at n=2"):
 
         @explore(n=slider([1, 2]), alt=["a"])

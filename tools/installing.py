@@ -36,13 +36,20 @@ LEFT_OUT = (
 )  # fmt: skip
 
 # Installed without bytecode: the lessons use a third of the modules. Loading what they do use keeps its bytecode, shows
-# that it loads, and lists the fonts, about which Matplotlib says a line when that is slow.
+# that it loads, and lists the fonts, about which Matplotlib says a line when that is slow. Two at once.
 LOADED = (
-    "torch, keras, rnnlab.torch_twin, rnnlab.doctor, rnnlab.widgets, matplotlib.pyplot, matplotlib.font_manager, "
-    "pandas, pyarrow.parquet, scipy.stats, sklearn.linear_model, sklearn.feature_extraction.text, statsmodels.tsa.api, "
-    "networkx, babel.dates, num2words, ipykernel.kernelapp, jupyterlab.labapp, jupyter_book, myst_nb, "
-    "sphinx.application, sphinx_book_theme, sphinxcontrib.bibtex"
+    "torch, keras, rnnlab.torch_twin, rnnlab.doctor",
+    "matplotlib.pyplot, matplotlib.font_manager, rnnlab.widgets, pandas, pyarrow.parquet, scipy.stats, "
+    "sklearn.linear_model, sklearn.feature_extraction.text, statsmodels.tsa.api, networkx, babel.dates, num2words, "
+    "ipykernel.kernelapp, jupyterlab.labapp, jupyter_book, myst_nb, sphinx.application, sphinx_book_theme, "
+    "sphinxcontrib.bibtex",
 )
+LOAD = """
+import os, subprocess, sys
+os.environ["KERAS_BACKEND"] = "torch"
+loading = [subprocess.Popen([sys.executable, "-c", "import " + names]) for names in sys.argv[1:]]
+sys.exit(any([one.wait() for one in loading]))
+"""
 
 
 def newest(requirement: str, held: dict) -> str:
@@ -111,7 +118,7 @@ def install_commands(level: str) -> list:
 
 def load_command() -> list:
     """Return the command that loads what the lessons use."""
-    return [PYTHON, "-c", f"import os; os.environ['KERAS_BACKEND'] = 'torch'; import {LOADED}"]
+    return [PYTHON, "-c", LOAD, *LOADED]
 
 
 def packages_folder() -> Path:
