@@ -64,6 +64,7 @@ class Watched:
 
     def open(self, address: str) -> "Watched":
         """Load a page, wait until its formulas are typeset and its figures live, and forget what was before it."""
+        self.page.bring_to_front()  # else its clock may stand still
         self.page.goto("about:blank")  # where changing the window's size back costs nothing
         self.page.set_viewport_size(self.size)
         self.requests.clear()
@@ -79,7 +80,7 @@ class Watched:
             """async () => {
                 await window.MathJax?.startup?.promise;
                 await document.fonts.ready;
-                await new Promise(rest => requestIdleCallback(rest));
+                await new Promise(rest => requestIdleCallback(rest, {timeout: 10_000}));
             }"""
         )
         self.page.wait_for_function("() => !document.querySelector('.rl-explore:has(script) .rl-controls[hidden]')")
