@@ -190,11 +190,14 @@ SHOW = f"""(figure, [positions, markup]) => {{
     }});
     const panels = figure.querySelector(".rl-panels");
     const shown = ({PICTURE})(panels), drawn = ({PICTURE_OF_MARKUP})(markup);
-    return {{same: shown === drawn, lost: ({LOST_CLIPS})(panels), said: figure.querySelector(".rl-say").innerText}};
+    const caption = figure.querySelector(".rl-say");
+    return {{
+        same: shown === drawn, lost: ({LOST_CLIPS})(panels), said: caption.textContent, read: caption.innerText.trim(),
+    }};
 }}"""
 
 
 def show(figure, explorable, state: dict, markup: str) -> dict:
-    """Bring a figure to a state and return whether it is the picture in `markup`, its lost clips, and what it says."""
+    """Bring a figure to a state and return if it is the picture in `markup`, its lost clips, and its sentence."""
     positions = [slider.values.index(state[key]) for key, slider in explorable.sliders.items()]
     return figure.evaluate(SHOW, [positions, markup])
